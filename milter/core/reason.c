@@ -1,0 +1,56 @@
+#include "core/decision.h"
+
+static const struct {
+    const char *name;
+    const char *explanation;
+} rows[CM_REASON_COUNT] = {
+    [CM_REASON_UNSET] = {"undecided", "Nothing was decided; this is a bug."},
+    [CM_REASON_EXPRESS] = {"express", "The subject gave express consent for this purpose."},
+    [CM_REASON_IMPLIED] = {"implied", "Consent is implied by a dated relationship, and the stream accepts that."},
+    [CM_REASON_SOFT_OPTIN] = {"soft_optin", "A customer was told and did not refuse, and the stream accepts that."},
+    [CM_REASON_ASSERTED] = {"asserted", "The sender asserts consent without proof, and the stream accepts that."},
+    [CM_REASON_REQUEST] = {"request", "The subject asked to opt in; this message asks for the confirmation."},
+    [CM_REASON_SERVICE] = {"service", "The stream carries service messages; the store is not asked."},
+    [CM_REASON_NOT_OURS] = {"not_ours", "No stream claims this session."},
+    [CM_REASON_NO_CONSENT] = {"no_consent", "There is no consent of this subject for this purpose."},
+    [CM_REASON_REQUEST_OPEN] = {"request_open", "The subject was asked and has not confirmed."},
+    [CM_REASON_LAPSED] = {"lapsed", "The consent or the request has lapsed."},
+    [CM_REASON_OLDER_STATEMENT] = {"older_statement",
+                                   "Consent was given under a statement that has changed materially."},
+    [CM_REASON_BASIS_NOT_ACCEPTED] = {"basis_not_accepted",
+                                      "There is consent on a basis that this stream does not accept."},
+    [CM_REASON_NOT_YET] = {"not_yet", "The consent is dated in the future."},
+    [CM_REASON_REFUSED] = {"refused", "The subject refused when asked."},
+    [CM_REASON_WITHDRAWN] = {"withdrawn", "The subject withdrew; only the subject can opt in again."},
+    [CM_REASON_OBJECTED] = {"objected", "The subject objected; only the subject can opt in again."},
+    [CM_REASON_COMPLAINED] = {"complained", "The subject complained; only the subject can opt in again."},
+    [CM_REASON_PURPOSE_UNKNOWN] = {"purpose_unknown",
+                                   "The message belongs to no stream, or declares no registered purpose."},
+    [CM_REASON_PURPOSE_RETIRED] = {"purpose_retired", "The purpose was retired; nothing is sent for it."},
+    [CM_REASON_UNDECLARED_BULK] = {"undeclared_bulk",
+                                   "Bulk mail of our own users that belongs to no stream is marketing."},
+    [CM_REASON_RECIPIENT_UNPARSABLE] = {"recipient_unparsable", "The recipient is not an address."},
+    [CM_REASON_RECIPIENT_AMBIGUOUS] = {"recipient_ambiguous",
+                                       "The mail server reads another mailbox out of the recipient."},
+    [CM_REASON_OTHER_RECIPIENT] = {"other_recipient", "Another recipient of the same message is not permitted."},
+    [CM_REASON_TROUBLE] = {"trouble", "The store could not answer, so we do not know."},
+    [CM_REASON_CONFIGURATION] = {"configuration",
+                                 "The stream names a sender or purpose that is not registered in the store."},
+    [CM_REASON_LIMIT] = {"limit", "A ceiling was reached; send fewer recipients or smaller headers."},
+};
+
+const char *cm_verdict_name(enum cm_verdict verdict)
+{
+    static const char *const names[] = {"undecided", "accept", "refuse", "defer"};
+    return (size_t)verdict < sizeof(names) / sizeof(names[0]) ? names[verdict] : "unknown";
+}
+
+const char *cm_reason_name(enum cm_reason reason)
+{
+    return (size_t)reason < CM_REASON_COUNT ? rows[reason].name : "unknown";
+}
+
+const char *cm_reason_explanation(enum cm_reason reason)
+{
+    return (size_t)reason < CM_REASON_COUNT ? rows[reason].explanation : "";
+}
