@@ -1,0 +1,63 @@
+/*
+ * The configuration (DESIGN 7): one libconfig file and conf.d fragments beside it, read once into an immutable value.
+ *
+ * Every key is a row of a table with its type, bounds and default. Unknown keys, duplicates, wrong types and impossible
+ * values are errors that name file and line and what would be right; the first error ends the reading and nothing is
+ * half loaded. Only this directory knows libconfig.
+ *
+ * Thread-safety: cm_settings_load uses no shared state; the result is read-only and may be shared by all threads.
+ */
+#ifndef SETTINGS_SETTINGS_H
+#define SETTINGS_SETTINGS_H
+
+#include "base/result.h"
+#include "core/stream.h"
+
+#define CM_SETTINGS_DEFAULT_FILE "/etc/consent-milter/consent-milter.conf"
+#define CM_SETTINGS_ENVIRONMENT "CONSENT_CONF"
+
+enum cm_store_scheme { CM_STORE_UNSET = 0, CM_STORE_UNIX, CM_STORE_TCP };
+
+struct cm_store_settings {
+    enum cm_store_scheme scheme;
+    const char *path;          /* UNIX */
+    const char *host;          /* TCP; without brackets for IPv6 */
+    const char *port;          /* TCP; decimal, default "6379" */
+    const char *user;          /* NULL: the default user */
+    const char *password_file; /* NULL: no AUTH; read at each connect, so a new password needs no reload */
+    unsigned timeout_ms;       /* one look-up, connect included; 10-10000, default 800 */
+    unsigned pool;             /* connections at most; 1-1024, default 64 */
+};
+
+struct cm_milter_settings {
+    const char *
+        socket; /* libmilter form: unix:PATH, inet:PORT@HOST, inet6:PORT@HOST (Postfix's inet:HOST:PORT is rewritten) */
+    unsigned mode;     /* octal text in the file; of a unix socket, default 0660 */
+    const char *group; /* of a unix socket; NULL: leave it */
+};
+
+struct cm_settings {
+    const char *file;
+    struct cm_store_settings store;
+    const char *keys; /* directory of pepper, seal and token keys; default /etc/consent-milter/keys */
+    struct cm_milter_settings milter;
+    const char *officer; /* contact.officer, may be NULL */
+    const char *url;     /* contact.url, may be NULL; shown in refusals: ASCII, at most 120 bytes, http(s) */
+    bool log_addresses;
+    struct cm_stream_table streams;
+    char sha256[65]; /* hex, over the main file and all fragments in reading order; LAW-16 */
+};
+
+/*
+ * Reads `file` and its fragments (C-locale order; dot files, "~" and ".dpkg-*" are skipped; fragments may hold
+ * `streams` only). NULL and err on any failure; free with cm_settings_free.
+ */
+struct cm_settings *cm_settings_load(const char *file, struct cm_err *err);
+void cm_settings_free(struct cm_settings *settings);
+
+/* Re-evaluates what only the running system can tell: a refusal here is a warning there. Calls `say` once per warning,
+ * with file context: e.g. a socket on all interfaces, a service stream shadowed by an earlier one with the same
+ * conditions. */
+void cm_settings_warn(const struct cm_settings *settings, void (*say)(void *context, const char *text), void *context);
+
+#endif
