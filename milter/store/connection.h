@@ -1,0 +1,57 @@
+/*
+ * One connection to Redis: requests formatted and replies parsed by hiredis, bytes carried by a transport.
+ *
+ * A connection that failed once in transport or protocol is dead: what is on the wire belongs to nobody. It belongs to
+ * one thread at a time. Only this room knows hiredis.
+ */
+#ifndef STORE_CONNECTION_H
+#define STORE_CONNECTION_H
+
+#include <hiredis/hiredis.h>
+
+#include "transport.h"
+
+/* Commands to be sent in one go. Grows; beyond memory it becomes `failed` and cm_connection_call answers MEMORY. */
+struct cm_request {
+    char *bytes;
+    size_t len;
+    size_t size;
+    size_t commands;
+    bool failed;
+};
+
+#define CM_ARG_STR(s) cm_span_of(s)
+#define CM_ARG_BYTES(p, n) ((struct cm_span){(const char *)(p), (n)})
+
+void cm_request_add(struct cm_request *request, const struct cm_span *args, size_t count);
+void cm_request_done(struct cm_request *request);
+
+struct cm_connection {
+    struct cm_transport transport;
+    redisReader *reader;
+    redisReplyObjectFunctions functions; /* hiredis' own, but arrays are made by a function with a ceiling */
+    const redisReplyObjectFunctions *original;
+    bool dead;
+};
+
+/* Connects, authenticates and makes sure that a master answers. */
+enum cm_trouble cm_connection_open(const struct cm_store_options *options, int64_t deadline_ms,
+                                   struct cm_connection **out, struct cm_err *err);
+void cm_connection_close(struct cm_connection *connection);
+
+/*
+ * Sends the request and waits for all its replies, which the caller frees with cm_replies_free. Error replies of Redis
+ * are replies here. On trouble no reply is handed out and the connection is dead.
+ */
+enum cm_trouble cm_connection_call(struct cm_connection *connection, const struct cm_request *request,
+                                   int64_t deadline_ms, int trip_fd, redisReply **out_replies, struct cm_err *err);
+void cm_replies_free(redisReply **replies, size_t count);
+
+/* NONE for anything but an error reply; else its trouble, by the first word, with the text in err. */
+enum cm_trouble cm_reply_trouble(const redisReply *reply, struct cm_err *err);
+/* The one place where types are checked: NONE, the trouble of an error reply, or MALFORMED with `what` in err. */
+enum cm_trouble cm_reply_expect_array(const redisReply *reply, size_t count, const char *what, struct cm_err *err);
+/* The bytes of a string or status reply; {NULL, 0} for nil and all other types. */
+struct cm_span cm_reply_text(const redisReply *reply);
+
+#endif

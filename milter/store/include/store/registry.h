@@ -1,0 +1,44 @@
+/*
+ * The registry: which senders, purposes and statement versions exist, as one immutable snapshot. The store raises a
+ * version number with each change; readers keep a snapshot until a look-up shows a higher one.
+ *
+ * Thread-safety: a snapshot is read-only; references are counted atomically.
+ */
+#ifndef STORE_REGISTRY_H
+#define STORE_REGISTRY_H
+
+#include "core/scope.h"
+#include "core/statement.h"
+
+struct cm_registry_sender {
+    const char *name;
+    uint32_t id;
+    const char *title;
+};
+
+struct cm_registry_purpose {
+    const char *path;            /* "sender/purpose" */
+    struct cm_scope_path scopes; /* ids[0] is the purpose itself */
+    const char *title;
+    bool retired;
+    const struct cm_statement *statements; /* ascending versions */
+    size_t statement_count;
+};
+
+struct cm_registry;
+
+void cm_registry_ref(const struct cm_registry *registry);
+/* NULL is harmless. */
+void cm_registry_unref(const struct cm_registry *registry);
+uint64_t cm_registry_version(const struct cm_registry *registry);
+
+/* NULL if there is none. */
+const struct cm_registry_sender *cm_registry_sender(const struct cm_registry *registry, struct cm_span name);
+const struct cm_registry_purpose *cm_registry_purpose(const struct cm_registry *registry, struct cm_span path);
+/* All of them, sorted by name or path. */
+const struct cm_registry_sender *cm_registry_senders(const struct cm_registry *registry, size_t *out_count);
+const struct cm_registry_purpose *cm_registry_purposes(const struct cm_registry *registry, size_t *out_count);
+/* "everybody", "acme", "acme/newsletter", or "#17" for an id that the registry does not know. `out` holds 160 bytes. */
+void cm_registry_scope_name(const struct cm_registry *registry, uint32_t scope, char out[160]);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * The pool and its circuit breaker.
+ *
+ * Last in, first out: few connections stay warm, the pool grows to its ceiling only under need, and a caller waits for
+ * a free one at most until its deadline. After a failure to connect or a timeout the breaker opens: callers are refused
+ * at once with the cause, those in flight stop waiting (`trip_fd`), and after a back-off with jitter one caller at a
+ * time is let through as a probe. Its success closes the breaker. Thread-safe.
+ */
+#ifndef STORE_POOL_H
+#define STORE_POOL_H
+
+#include "connection.h"
+
+struct cm_pool;
+
+/* Borrows the options. NULL and err without memory or descriptors. */
+struct cm_pool *cm_pool_new(const struct cm_store_options *options, struct cm_err *err);
+void cm_pool_free(struct cm_pool *pool);
+
+/*
+ * Runs one request on some connection. With `may_repeat` a request that met a connection which Redis had closed
+ * meanwhile (a restart) is sent once more on a new one; only reads and writes with an event id may be. out_replies as
+ * in cm_connection_call. *out_sent, if not NULL, tells on trouble whether the request may have reached Redis.
+ */
+enum cm_trouble cm_pool_call(struct cm_pool *pool, const struct cm_request *request, bool may_repeat,
+                             redisReply **out_replies, bool *out_sent, struct cm_err *err);
+
+void cm_pool_state(struct cm_pool *pool, unsigned *out_open, bool *out_breaker_open);
+
+#endif

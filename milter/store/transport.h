@@ -1,0 +1,42 @@
+/*
+ * Bytes to and from Redis with a deadline. The operations are a table so that TLS can stand beside plain sockets.
+ *
+ * Deadlines are instants of CLOCK_MONOTONIC in milliseconds. `trip_fd`, if not -1, ends a wait early once it becomes
+ * readable: the circuit breaker has opened meanwhile, and waiting longer would only starve other mail.
+ * A transport belongs to one thread at a time.
+ */
+#ifndef STORE_TRANSPORT_H
+#define STORE_TRANSPORT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "store/store.h"
+
+enum cm_io { CM_IO_UNSET = 0, CM_IO_DONE, CM_IO_CLOSED, CM_IO_TIMEOUT, CM_IO_TRIPPED };
+
+struct cm_transport;
+
+struct cm_transport_ops {
+    /* All of `bytes`, or why not. */
+    enum cm_io (*send)(struct cm_transport *transport, struct cm_span bytes, int64_t deadline_ms, int trip_fd);
+    /* At least one byte into `out`; *out_len tells how many. */
+    enum cm_io (*receive)(struct cm_transport *transport, char *out, size_t size, size_t *out_len, int64_t deadline_ms,
+                          int trip_fd);
+    /* DONE if nothing waits to be read, CLOSED if the other end has gone; UNSET if bytes wait that nobody asked for. */
+    enum cm_io (*quiet)(const struct cm_transport *transport);
+    void (*close)(struct cm_transport *transport);
+};
+
+struct cm_transport {
+    const struct cm_transport_ops *ops; /* NULL: not open */
+    int fd;
+};
+
+int64_t cm_monotonic_ms(void);
+
+/* UNREACHABLE, TIMEOUT or NONE; err is filled for the first two. */
+enum cm_trouble cm_transport_open(const struct cm_store_options *options, int64_t deadline_ms, struct cm_transport *out,
+                                  struct cm_err *err);
+
+#endif
