@@ -1,0 +1,40 @@
+/*
+ * What the filter remembers of its decisions, beside the mail path: refusals for `explain`, and daily counters.
+ *
+ * Adding takes a lock for a moment and never waits for the store. A thread of its own writes about once a second over
+ * its own connection, so that trouble with writing never opens the breaker of the look-ups. While the store is away
+ * things wait; what exceeds CM_LIMIT_REFUSALS_QUEUED is counted as lost and logged. LAW-13
+ */
+#ifndef SERVICE_RECORDER_H
+#define SERVICE_RECORDER_H
+
+#include "core/decision_id.h"
+#include "settings/settings.h"
+#include "store/store.h"
+
+struct cm_recorder;
+
+struct cm_record_entry {
+    struct cm_decision_id id;
+    struct cm_decision decision;
+    bool observed; /* not applied: the stream only observes */
+    size_t stream; /* index, or CM_NO_STREAM */
+    char purpose[CM_LIMIT_PURPOSE_BYTES + 1];
+    char subject[CM_SUBJECT_TEXT_BYTES]; /* empty: none */
+    char session[24];
+    char queue_id[32];
+    char client[48];
+    char auth[64];
+};
+
+/* `store` must be the recorder's own. The settings' stream names are borrowed. */
+struct cm_recorder *cm_recorder_new(struct cm_store *store, const struct cm_settings *settings, uint32_t daemon,
+                                    struct cm_err *err);
+/* Begins writing; apart from new, because a daemon forks in between. */
+bool cm_recorder_start(struct cm_recorder *recorder, struct cm_err *err);
+/* Counts every decision and keeps the refusals. Thread-safe. */
+void cm_recorder_add(struct cm_recorder *recorder, const struct cm_record_entry *entry);
+/* Writes what is left (one try), stops and frees. NULL is harmless. */
+void cm_recorder_free(struct cm_recorder *recorder);
+
+#endif

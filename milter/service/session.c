@@ -1,0 +1,329 @@
+#include "service/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/log.h"
+#include "session_internal.h"
+
+#define FIRST_ROOM 16 /* of the lists that grow with a message */
+
+struct cm_filter *cm_filter_new(const struct cm_filter_parts *parts)
+{
+    struct cm_filter *filter = calloc(1, sizeof(*filter));
+    if (filter != NULL) {
+        filter->parts = *parts;
+    }
+    return filter;
+}
+
+void cm_filter_free(struct cm_filter *filter)
+{
+    free(filter);
+}
+
+struct cm_session *cm_session_new(struct cm_filter *filter)
+{
+    struct cm_session *session = calloc(1, sizeof(*session));
+    if (session == NULL) {
+        return NULL;
+    }
+    session->filter = filter;
+    session->hasher = cm_hasher_new(filter->parts.keys->pepper);
+    session->candidates = calloc(filter->parts.settings->streams.count + 1, sizeof(*session->candidates));
+    cm_arena_init(&session->arena, CM_LIMIT_MESSAGE_BYTES);
+    cm_arena_init(&session->scratch, CM_LIMIT_SCRATCH_BYTES);
+    if (session->hasher == NULL || session->candidates == NULL) {
+        cm_session_free(session);
+        return NULL;
+    }
+    (void)snprintf(session->id, sizeof(session->id), "%08x-%llx", filter->parts.daemon,
+                   (unsigned long long)atomic_fetch_add(&filter->sessions, 1)); /* a counter of 14 hex digits lasts */
+    return session;
+}
+
+void cm_session_free(struct cm_session *session)
+{
+    if (session == NULL) {
+        return;
+    }
+    cm_arena_done(&session->arena);
+    cm_arena_done(&session->scratch);
+    cm_hasher_free(session->hasher);
+    free(session->candidates);
+    free(session);
+}
+
+void cm_session_connect(struct cm_session *session, struct cm_span daemon, struct cm_span client,
+                        struct cm_span own_domain)
+{
+    session->facts_are_whole = cm_copy(session->daemon, sizeof(session->daemon), daemon);
+    (void)cm_copy(session->client, sizeof(session->client),
+                  client.len > 0 ? client : CM_SPAN("unknown"));                 /* for the log */
+    (void)cm_copy(session->own_domain, sizeof(session->own_domain), own_domain); /* cut: no domain, hence no subject */
+    if (!cm_ip_parse(client, &session->client_ip)) {
+        session->client_ip = (struct cm_ip){0};
+    }
+}
+
+void cm_session_reset(struct cm_session *session)
+{
+    cm_arena_reset(&session->arena);
+    cm_arena_reset(&session->scratch);
+    session->in_message = false;
+    session->local = false;
+    session->auth[0] = '\0';
+    session->mail_from[0] = '\0';
+    session->claim = (struct cm_claim){0};
+    session->candidate_count = 0;
+    session->concerns_subjects = false;
+    session->open = NULL;
+    session->open_count = 0;
+    session->open_room = 0;
+    session->headers = NULL;
+    session->header_count = 0;
+    session->header_room = 0;
+    session->limit = CM_LIMIT_UNREACHED;
+}
+
+void cm_session_mail(struct cm_session *session, struct cm_span argument, struct cm_span auth, bool local)
+{
+    const struct cm_stream_table *table = &session->filter->parts.settings->streams;
+    struct cm_address address;
+    cm_session_reset(session);
+    session->in_message = true;
+    session->local = local;
+    session->auth_is_whole = cm_copy(session->auth, sizeof(session->auth), auth);
+    enum cm_address_status status = cm_address_parse(argument, &address);
+    if (status == CM_ADDRESS_OK || status == CM_ADDRESS_NO_DOMAIN) {
+        (void)cm_copy(session->mail_from, sizeof(session->mail_from), cm_span_of(address.exact)); /* same size */
+    }
+    struct cm_session_facts facts = {
+        .auth = cm_span_of(session->auth),
+        .daemon = cm_span_of(session->daemon),
+        .client = session->client_ip,
+        .local = local,
+    };
+    session->candidate_count = cm_stream_candidates(table, &facts, cm_span_of(session->mail_from), session->candidates,
+                                                    &session->claim);
+    for (size_t i = 0; i < session->candidate_count; i++) {
+        if (table->streams[session->candidates[i]].class != CM_CLASS_SERVICE) {
+            session->concerns_subjects = true;
+        }
+    }
+}
+
+/* Reads who the recipient is. Only for mail that may still concern a subject; all other mail is not ours to judge. */
+static struct cm_recipient read_recipient(struct cm_session *session, struct cm_span argument, struct cm_span rcpt_addr)
+{
+    struct cm_address address;
+    struct cm_recipient recipient = {.argument = argument};
+    if (!session->concerns_subjects) {
+        return recipient;
+    }
+    recipient.status = cm_address_recipient(argument, rcpt_addr, cm_span_of(session->own_domain), &address, NULL);
+    if (recipient.status == CM_RECIPIENT_OK && !cm_subject_of(session->hasher, &address, &recipient.subject)) {
+        recipient.status = CM_RECIPIENT_UNSET; /* libcrypto failed: don't know */
+    }
+    return recipient;
+}
+
+/*
+ * The prospects of all candidates and, where it may come to that, of belonging to none. Returns their number, 0 without
+ * memory. Of several, one that lets pass or is not known yet decides that the message's end must be awaited; then the
+ * rest is not asked for, and that one stands last.
+ */
+static size_t collect_prospects(struct cm_session *session, const struct cm_recipient *recipient,
+                                struct cm_prospect **out)
+{
+    size_t count = session->candidate_count + (session->claim.may_match_none ? 1 : 0);
+    struct cm_prospect *prospects = cm_arena_array(&session->scratch, count + 1, sizeof(*prospects));
+    if (prospects == NULL) {
+        return 0;
+    }
+    *out = prospects;
+    for (size_t i = 0; i < count; i++) {
+        if (i < session->candidate_count) {
+            cm_prospects_of_stream(session, session->candidates[i], false, recipient, 1, &prospects[i]);
+        } else {
+            prospects[i] = cm_prospect_of_none(session, false);
+        }
+        if (count > 1 && (!prospects[i].known || cm_prospect_lets_pass(&prospects[i]))) {
+            return i + 1 > 1 ? i + 1 : 2; /* never 1: a single prospect would be taken for the only one */
+        }
+    }
+    return count;
+}
+
+/*
+ * What can be said at RCPT: the prospect to act on now, or NULL to wait for the end of the message. DESIGN 4
+ */
+static const struct cm_prospect *early_prospect(const struct cm_session *session, const struct cm_prospect *prospects,
+                                                size_t count)
+{
+    const struct cm_prospect *defer = NULL;
+    if (session->local) {
+        return NULL; /* a refused RCPT of the sendmail command would wedge the message in maildrop */
+    }
+    if (count == 1 && prospects[0].known && cm_prospect_lets_pass(&prospects[0])) {
+        return &prospects[0];
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!prospects[i].known || cm_prospect_lets_pass(&prospects[i])) {
+            return NULL;
+        }
+        if (defer == NULL && prospects[i].decision.verdict == CM_VERDICT_DEFER) {
+            defer = &prospects[i];
+        }
+    }
+    /* Nothing would accept. If all refuse, the first says why; if some do not know, neither do we. LAW-2 */
+    return defer != NULL ? defer : &prospects[0];
+}
+
+static void reply_to_one(const struct cm_session *session, const struct cm_prospect *prospect, struct cm_span argument,
+                         const char *id, struct cm_reply *out)
+{
+    struct cm_reply_facts facts = {
+        .decision = &prospect->decision,
+        .recipients = {argument},
+        .recipient_count = 1,
+        .purpose = prospect->purpose,
+        .decision_id = id,
+        .url = session->filter->parts.settings->url,
+        .tell_state = cm_session_is_own_sender(session, prospect->stream),
+    };
+    cm_reply_make(&facts, out);
+}
+
+/* Room for one more item in a list that lives in the message's arena: doubles it when it is full. False at the ceiling.
+ */
+bool cm_make_room(struct cm_arena *arena, void **items, size_t item_size, size_t count, size_t *room, size_t max)
+{
+    if (count >= max) {
+        return false;
+    }
+    if (count < *room) {
+        return true;
+    }
+    size_t more = *room == 0 ? FIRST_ROOM : *room * 2;
+    void *copy = cm_arena_array(arena, more, item_size);
+    if (copy == NULL) {
+        return false;
+    }
+    if (count > 0) {
+        memcpy(copy, *items, count * item_size);
+    }
+    *items = copy;
+    *room = more;
+    return true;
+}
+
+/* Keeps a recipient for the end of the message. False at a ceiling. */
+static bool keep_open(struct cm_session *session, const struct cm_recipient *recipient)
+{
+    void *items = session->open;
+    struct cm_span copy = cm_arena_copy(&session->arena, recipient->argument);
+    if (copy.p == NULL || !cm_make_room(&session->arena, &items, sizeof(*session->open), session->open_count,
+                                        &session->open_room, CM_LIMIT_OPEN_RECIPIENTS)) {
+        return false;
+    }
+    session->open = items;
+    session->open[session->open_count] = *recipient;
+    session->open[session->open_count].argument = copy;
+    session->open_count++;
+    return true;
+}
+
+/* LAW-2: observed if nothing that the message may still belong to is enforced. */
+static bool all_observe(const struct cm_session *session)
+{
+    const struct cm_stream_table *table = &session->filter->parts.settings->streams;
+    for (size_t i = 0; i < session->candidate_count; i++) {
+        if (table->streams[session->candidates[i]].mode != CM_MODE_OBSERVE) {
+            return false;
+        }
+    }
+    return !session->claim.may_match_none || cm_prospect_of_none(session, false).observed;
+}
+
+struct cm_prospect cm_prospect_of_limit(const struct cm_session *session)
+{
+    return (struct cm_prospect){
+        .stream = CM_NO_STREAM,
+        .known = true,
+        .observed = all_observe(session),
+        .decision = cm_decision_of(CM_VERDICT_DEFER, CM_REASON_LIMIT),
+    };
+}
+
+/* A ceiling of ours was reached: this recipient, or the message, is deferred. */
+void cm_conclude_limit(struct cm_session *session, const struct cm_recipient *recipient, struct cm_span queue_id,
+                       struct cm_reply *out)
+{
+    char id[CM_DECISION_ID_CHARS + 1];
+    struct cm_prospect prospect = cm_prospect_of_limit(session);
+    cm_book(session, &(struct cm_booking){&prospect, recipient, queue_id}, id);
+    if (!prospect.observed) {
+        reply_to_one(session, &prospect, recipient->argument, id, out);
+    }
+}
+
+/* False if we do not know who sends: a fact of the session did not fit its room, or there was no MAIL. LAW-1 */
+bool cm_session_can_judge(const struct cm_session *session)
+{
+    return session->in_message && session->facts_are_whole && session->auth_is_whole;
+}
+
+void cm_conclude_blind(struct cm_session *session, struct cm_span argument, struct cm_span queue_id,
+                       struct cm_reply *out)
+{
+    char id[CM_DECISION_ID_CHARS + 1];
+    struct cm_prospect prospect = {
+        .stream = CM_NO_STREAM,
+        .known = true,
+        .observed = session->filter->parts.settings->streams.mode == CM_MODE_OBSERVE,
+        .decision = cm_decision_trouble(CM_TROUBLE_INTERNAL),
+    };
+    struct cm_recipient recipient = {.argument = argument};
+    cm_book(session, &(struct cm_booking){&prospect, &recipient, queue_id}, id);
+    if (!prospect.observed) {
+        reply_to_one(session, &prospect, argument, id, out);
+    }
+}
+
+void cm_session_rcpt(struct cm_session *session, struct cm_span argument, struct cm_span rcpt_addr,
+                     struct cm_span queue_id, struct cm_reply *out)
+{
+    char id[CM_DECISION_ID_CHARS + 1];
+    struct cm_prospect *prospects = NULL;
+    *out = (struct cm_reply){0};
+    cm_arena_reset(&session->scratch);
+    if (!cm_session_can_judge(session)) {
+        if (!session->local) { /* such mail hears it at its end */
+            cm_conclude_blind(session, argument, queue_id, out);
+        }
+        return;
+    }
+    if (!session->claim.claimed && session->candidate_count == 0) {
+        return; /* not ours; bulk marks, if they matter, are looked for at the end */
+    }
+    struct cm_recipient recipient = read_recipient(session, argument, rcpt_addr);
+    size_t count = collect_prospects(session, &recipient, &prospects);
+    const struct cm_prospect *prospect = count > 0 ? early_prospect(session, prospects, count) : NULL;
+    if (prospect == NULL) {
+        if (count > 0 && keep_open(session, &recipient)) {
+            return;
+        }
+        if (session->local) {
+            session->limit = CM_LIMIT_REACHED; /* said at the end of the message */
+        } else {
+            cm_conclude_limit(session, &recipient, queue_id, out);
+        }
+        return;
+    }
+    cm_book(session, &(struct cm_booking){prospect, &recipient, queue_id}, id);
+    if (!cm_prospect_lets_pass(prospect)) {
+        reply_to_one(session, prospect, argument, id, out);
+    }
+}

@@ -1,0 +1,111 @@
+/* What the files of a session share: session.c tells the story up to the recipients,
+ * message.c its end, prospect.c decides, booking.c logs and remembers. */
+#ifndef SERVICE_SESSION_INTERNAL_H
+#define SERVICE_SESSION_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "core/address.h"
+#include "service/enforce.h"
+#include "service/session.h"
+
+struct cm_filter {
+    struct cm_filter_parts parts;
+    _Atomic uint64_t decisions; /* counter of decision ids */
+    _Atomic uint64_t sessions;
+    _Atomic int64_t warned_at_s[CM_TROUBLE_COUNT]; /* last warning of each trouble: at most one a second */
+};
+
+/* A recipient, as one question needs it. */
+struct cm_recipient {
+    struct cm_span argument; /* as the client gave it */
+    enum cm_recipient_status status;
+    struct cm_subject subject; /* if status is OK */
+};
+
+enum cm_limit { CM_LIMIT_UNREACHED = 0, CM_LIMIT_REACHED };
+
+struct cm_session {
+    struct cm_filter *filter;
+    struct cm_hasher *hasher;
+    /* per connection */
+    char id[24];
+    char daemon[CM_LIMIT_PATTERN_BYTES + 1];
+    char client[48];
+    bool facts_are_whole; /* false: a fact did not fit, so a stream that names it might not claim; nothing passes */
+    char own_domain[CM_ADDRESS_DOMAIN_MAX + 1];
+    struct cm_ip client_ip;
+    uint16_t *candidates;    /* room for all streams */
+    struct cm_arena scratch; /* per call: what judging needs and nobody keeps */
+    /* per message */
+    struct cm_arena arena;
+    bool in_message;
+    bool local;
+    char auth[CM_LIMIT_PATTERN_BYTES + 1];
+    bool auth_is_whole;
+    char mail_from[CM_ADDRESS_MAX + 1]; /* canonical exact; empty: null sender or unparsable */
+    struct cm_claim claim;
+    size_t candidate_count;
+    bool concerns_subjects; /* some candidate is marketing or a consent request */
+    struct cm_recipient *open;
+    size_t open_count;
+    size_t open_room;
+    struct cm_header *headers;
+    size_t header_count;
+    size_t header_room;
+    enum cm_limit limit; /* a ceiling was reached: the message is deferred at its end */
+};
+
+/* What one candidate stream, or belonging to none, means for one recipient. */
+struct cm_prospect {
+    size_t stream; /* or CM_NO_STREAM */
+    bool observed;
+    bool known; /* false: only headers can tell */
+    struct cm_decision decision;
+    char purpose[CM_LIMIT_PURPOSE_BYTES + 1]; /* empty: none */
+};
+
+/* True if nothing is refused on account of this prospect, whatever was decided. LAW-2: observe mode. */
+bool cm_prospect_lets_pass(const struct cm_prospect *prospect);
+
+/* The prospect of belonging to no stream. `headers_known`: at the end of the message. */
+struct cm_prospect cm_prospect_of_none(const struct cm_session *session, bool headers_known);
+
+/*
+ * Outcomes of one stream for many recipients. headers_known false: a purpose from headers stays unknown. `out` has room
+ * for `count`. Asks the store at most once.
+ */
+void cm_prospects_of_stream(struct cm_session *session, size_t index, bool headers_known,
+                            const struct cm_recipient *recipients, size_t count, struct cm_prospect *out);
+
+/* Logs, counts and keeps one decision, and makes its reply. `recipient` may be NULL (a message without recipients of
+ * its own, like undeclared bulk). The decision id is handed out. */
+struct cm_booking {
+    const struct cm_prospect *prospect;
+    const struct cm_recipient *recipient;
+    struct cm_span queue_id;
+};
+void cm_book(struct cm_session *session, const struct cm_booking *booking, char out_id[CM_DECISION_ID_CHARS + 1]);
+
+/* One warning a second and trouble, with the cause and what to do. */
+void cm_warn_trouble(struct cm_filter *filter, enum cm_trouble trouble, const struct cm_err *err);
+
+/* True if the client may be told whether a subject withdrew: it is logged in as the stream's own sender. */
+bool cm_session_is_own_sender(const struct cm_session *session, size_t stream);
+
+/* Room for one more item in a list that lives in the message's arena: doubles it when it is full. False at the ceiling.
+ */
+bool cm_make_room(struct cm_arena *arena, void **items, size_t item_size, size_t count, size_t *room, size_t max);
+
+/* False if we do not know who sends: a fact of the session did not fit its room, or there was no MAIL. LAW-1 */
+bool cm_session_can_judge(const struct cm_session *session);
+
+/* A ceiling of ours was reached: this recipient, or the message, is deferred. */
+struct cm_prospect cm_prospect_of_limit(const struct cm_session *session);
+void cm_conclude_limit(struct cm_session *session, const struct cm_recipient *recipient, struct cm_span queue_id,
+                       struct cm_reply *out);
+/* The same where nothing is known to judge by. */
+void cm_conclude_blind(struct cm_session *session, struct cm_span argument, struct cm_span queue_id,
+                       struct cm_reply *out);
+
+#endif
