@@ -1,0 +1,20 @@
+/* The callbacks of libmilter. See callbacks.c. */
+#ifndef CONSENT_MILTER_CALLBACKS_H
+#define CONSENT_MILTER_CALLBACKS_H
+
+#include <stdbool.h>
+
+#include "service/session.h"
+
+/* Registers the filter with libmilter. Both arguments are borrowed until the process ends. Call once. */
+bool cm_door_register(struct cm_filter *filter, const struct cm_settings *settings);
+/* From now on transactions that begin are deferred and not counted; those under way go on. */
+void cm_door_stop(void);
+/* From now on callbacks touch nothing: wait for cm_door_running to be 0 before freeing what they use. */
+void cm_door_close(void);
+/* Messages that have begun and not ended. Thread-safe. */
+int cm_door_transactions(void);
+/* Callbacks that have begun and not returned. Thread-safe. */
+int cm_door_running(void);
+
+#endif

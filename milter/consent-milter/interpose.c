@@ -1,0 +1,84 @@
+/*
+ * libmilter decides alone what SIGTERM does (it stops serving at once, with sessions in the middle of a message) and
+ * what happens when descriptors run out (it spins on accept). It offers no hook for either, but it calls sigwait and
+ * accept through the dynamic linker, and a program may define these itself. Both stay what POSIX says they are, with
+ * one difference each, said below. Nothing else in this program calls them.
+ */
+#include "interpose.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "callbacks.h"
+#include "ops/log.h"
+
+#define POLL_MS 20
+#define STARVED_PAUSE_MS 100
+#define STARVED_LOG_EVERY_S 10
+
+#define EXPORTED __attribute__((visibility("default")))
+
+static atomic_uint drain_for_s;
+
+void cm_interpose_drain_for(unsigned seconds)
+{
+    atomic_store(&drain_for_s, seconds);
+}
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void drain(int signal_number)
+{
+    int64_t until = monotonic_ms() + (int64_t)atomic_load(&drain_for_s) * 1000;
+    cm_door_stop();
+    cm_log(CM_LOG_NOTICE, "stopping on signal %d, %d messages under way", signal_number, cm_door_transactions());
+    while (cm_door_transactions() > 0 && monotonic_ms() < until) {
+        (void)poll(NULL, 0, POLL_MS); /* a short pause; being interrupted is as good */
+    }
+    if (cm_door_transactions() > 0) {
+        cm_log(CM_LOG_WARNING, "%d messages are still under way; the MTA will try them again", cm_door_transactions());
+    }
+}
+
+/* The difference: it returns only when the messages under way have ended, or the time for that is up. */
+EXPORTED int sigwait(const sigset_t *set, int *out_signal)
+{
+    int signal_number = -1;
+    do {
+        signal_number = sigwaitinfo(set, NULL);
+    } while (signal_number < 0 && errno == EINTR);
+    if (signal_number < 0) {
+        return errno;
+    }
+    drain(signal_number);
+    *out_signal = signal_number;
+    return 0;
+}
+
+/* The difference: without a free descriptor it says so and pauses, instead of letting its caller spin. */
+EXPORTED int accept(int fd, struct sockaddr *address, socklen_t *len)
+{
+    static _Atomic int64_t logged_at_ms = -STARVED_LOG_EVERY_S * 1000;
+    int connection = accept4(fd, address, len, SOCK_CLOEXEC);
+    if (connection >= 0 || (errno != EMFILE && errno != ENFILE)) {
+        return connection;
+    }
+    int saved = errno;
+    int64_t now = monotonic_ms();
+    if (now - atomic_load(&logged_at_ms) >= STARVED_LOG_EVERY_S * 1000) {
+        atomic_store(&logged_at_ms, now);
+        cm_log(CM_LOG_ERROR, "out of file descriptors: new sessions wait; raise LimitNOFILE (ulimit -n)");
+    }
+    (void)poll(NULL, 0, STARVED_PAUSE_MS); /* only the pause matters */
+    errno = saved;
+    return -1;
+}
