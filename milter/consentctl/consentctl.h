@@ -1,0 +1,94 @@
+/*
+ * consentctl(1): everything a person does. Each command is a function over the parsed options, found by a table in
+ * main.c.
+ *
+ * Data goes to standard output, all else to standard error. With --json each command prints one JSON object a line.
+ * Exit codes are those of sysexits.h; `check` answers 0 permitted, 1 not permitted, 75 don't know.
+ */
+#ifndef CONSENTCTL_CONSENTCTL_H
+#define CONSENTCTL_CONSENTCTL_H
+
+#include <jansson.h>
+#include <sysexits.h>
+
+#include "core/address.h"
+#include "service/enforce.h"
+#include "settings/settings.h"
+
+#define EXIT_NOT_PERMITTED 1
+
+struct options {
+    const char *file;
+    const char *words[4]; /* after the command's own words */
+    int word_count;
+    bool json;
+    bool quiet;
+    bool material;
+    const char *title;
+    const char *lang;
+    const char *version;
+    const char *effective;
+    const char *source;
+    const char *basis;
+    const char *anchor;
+    const char *at;
+    const char *statement;
+    const char *evidence;
+    const char *ref;
+    const char *reason;
+    const char *list;
+    const char *rcpt;
+    const char *stream;
+};
+
+struct context {
+    const struct options *options;
+    struct cm_settings *settings;
+    struct cm_keys keys;
+    struct cm_store *store;
+    struct cm_hasher *hasher;
+};
+
+int cm_ctl_init(struct context *context);
+int cm_ctl_sender_add(struct context *context);
+int cm_ctl_sender_list(struct context *context);
+int cm_ctl_sender_show(struct context *context);
+int cm_ctl_purpose_add(struct context *context);
+int cm_ctl_purpose_list(struct context *context);
+int cm_ctl_purpose_show(struct context *context);
+int cm_ctl_purpose_retire(struct context *context);
+int cm_ctl_statement_publish(struct context *context);
+int cm_ctl_statement_show(struct context *context);
+int cm_ctl_grant(struct context *context);
+int cm_ctl_withdraw(struct context *context);
+int cm_ctl_check(struct context *context);
+int cm_ctl_show(struct context *context);
+int cm_ctl_history(struct context *context);
+int cm_ctl_explain(struct context *context);
+int cm_ctl_stats(struct context *context);
+
+/* Prints "consentctl: ..." and returns `code`. */
+int cm_ctl_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same for trouble of the store, with its advice; the code fits the trouble. */
+int cm_ctl_fail_trouble(enum cm_trouble trouble, const struct cm_err *err);
+/* A line for people, without control characters; nothing with --quiet or --json. */
+void cm_ctl_say(const struct context *context, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* With --json prints the object as one line. Always takes it over. */
+void cm_ctl_emit(const struct context *context, json_t *object);
+
+/* Reads the address argument and computes its subject; EX_OK, or the code after printing what is wrong. */
+int cm_ctl_read_subject(struct context *context, const char *text, struct cm_address *out_address,
+                        struct cm_subject *out);
+/* The present registry; EX_OK, or the code after printing. */
+int cm_ctl_read_registry(struct context *context, const struct cm_registry **out);
+/* A purpose that must exist; NULL after printing. */
+const struct cm_registry_purpose *cm_ctl_find_purpose(const struct cm_registry *registry, const char *path);
+/* A time option; 0 in *out when `text` is NULL. False after printing. */
+bool cm_ctl_read_time(const char *name, const char *text, cm_ms *out);
+/* A whole small file, "-" for standard input; NULL after printing. The caller frees. */
+char *cm_ctl_read_file(const char *path, size_t max_bytes, size_t *out_len);
+/* JSON strings for instants and names; never NULL but without memory. */
+json_t *cm_ctl_json_time(cm_ms at);
+json_t *cm_ctl_json_text(const char *text);
+
+#endif
