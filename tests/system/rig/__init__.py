@@ -1,0 +1,1 @@
+"""The parts of the system-test rig: real servers, each private to one test."""
