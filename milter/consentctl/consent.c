@@ -8,11 +8,22 @@
 
 #include "consentctl.h"
 
-/* Who acts, for the ledger: the login behind this process. */
-static void name_actor(char out[80])
+/* What every act begins with: who is meant, by whom, and the registry as it is. */
+struct beginning {
+    struct cm_subject subject;
+    const struct cm_registry *registry; /* to be given back */
+    char actor[80];                     /* for the ledger: the login behind this process */
+};
+
+/* EX_OK, or the code after printing; then nothing is to be given back. */
+static int begin(struct context *context, struct beginning *out)
 {
+    struct cm_address address;
     const struct passwd *user = getpwuid(getuid());
-    (void)snprintf(out, 80, "%s (consentctl)", user != NULL ? user->pw_name : "unknown"); /* a long name is cut */
+    (void)snprintf(out->actor, sizeof(out->actor), "%s (consentctl)",
+                   user != NULL ? user->pw_name : "unknown"); /* a long name is cut */
+    int code = cm_ctl_read_subject(context, context->options->words[0], &address, &out->subject);
+    return code == EX_OK ? cm_ctl_read_registry(context, &out->registry) : code;
 }
 
 static const struct {
@@ -145,26 +156,21 @@ static void warn_if_stopped(struct context *context, const struct cm_subject *su
 int cm_ctl_grant(struct context *context)
 {
     const struct options *options = context->options;
-    const struct cm_registry *registry = NULL;
-    struct cm_address address;
+    struct beginning beginning = {0};
     struct cm_act_result result;
     struct cm_err err;
-    char actor[80];
     struct cm_grant grant = {.rank = CM_RANK_ADMIN};
     struct cm_writer writer = cm_writer_direct(context->store);
     if (!read_grant(options, &grant)) {
         return EX_USAGE;
     }
-    int code = cm_ctl_read_subject(context, options->words[0], &address, &grant.subject);
-    if (code == EX_OK) {
-        code = cm_ctl_read_registry(context, &registry);
-    }
+    int code = begin(context, &beginning);
     if (code != EX_OK) {
         return code;
     }
-    grant.purpose = cm_ctl_find_purpose(registry, options->words[1]);
-    name_actor(actor);
-    grant.actor = cm_span_of(actor);
+    grant.subject = beginning.subject;
+    grant.purpose = cm_ctl_find_purpose(beginning.registry, options->words[1]);
+    grant.actor = cm_span_of(beginning.actor);
     if (grant.purpose == NULL) {
         code = EX_DATAERR;
     } else if (!cm_consent_grant(&writer, &grant, &result, &err)) {
@@ -179,7 +185,7 @@ int cm_ctl_grant(struct context *context)
             warn_if_stopped(context, &grant.subject, options->words[1], result.basis);
         }
     }
-    cm_registry_unref(registry);
+    cm_registry_unref(beginning.registry);
     return code;
 }
 
@@ -212,11 +218,9 @@ static bool read_scope(const struct cm_registry *registry, const char *text, str
 int cm_ctl_withdraw(struct context *context)
 {
     const struct options *options = context->options;
-    const struct cm_registry *registry = NULL;
-    struct cm_address address;
+    struct beginning beginning = {0};
     struct cm_act_result result;
     struct cm_err err;
-    char actor[80];
     const char *how = options->reason != NULL ? options->reason : "withdrawn";
     struct cm_withdrawal withdrawal = {.rank = CM_RANK_ADMIN,
                                        .how = (enum cm_state)cm_state_by_name(CM_KIND_STOP, cm_span_of(how))};
@@ -227,22 +231,19 @@ int cm_ctl_withdraw(struct context *context)
     if (!read_source(options->source, &withdrawal.source) || !cm_ctl_read_time("at", options->at, &withdrawal.at)) {
         return EX_USAGE;
     }
-    int code = cm_ctl_read_subject(context, options->words[0], &address, &withdrawal.subject);
-    if (code == EX_OK) {
-        code = cm_ctl_read_registry(context, &registry);
-    }
+    int code = begin(context, &beginning);
     if (code != EX_OK) {
         return code;
     }
-    name_actor(actor);
-    withdrawal.actor = cm_span_of(actor);
-    if (!read_scope(registry, options->words[1], &withdrawal)) {
+    withdrawal.subject = beginning.subject;
+    withdrawal.actor = cm_span_of(beginning.actor);
+    if (!read_scope(beginning.registry, options->words[1], &withdrawal)) {
         code = EX_DATAERR;
     } else if (!cm_consent_withdraw(&writer, &withdrawal, &result, &err)) {
         code = cm_ctl_fail(EX_DATAERR, "%s", err.text);
     } else {
         code = report(context, &result, "withdraw", options->words[1], &err);
     }
-    cm_registry_unref(registry);
+    cm_registry_unref(beginning.registry);
     return code;
 }
