@@ -16,7 +16,7 @@ LOWER = {
     "core": {"base"},
     "settings": {"core", "base"},
     "store": {"core", "base"},
-    "journal": {"core", "base"},
+    "journal": {"base"},
     "ops": {"core", "base"},
 }
 LOWER["service"] = set(LOWER)
