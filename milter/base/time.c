@@ -142,6 +142,12 @@ cm_ms cm_time_add_months_end_of_day(cm_ms at, unsigned months)
     return (days_from_date(d) + 1) * DAY_MS - 1;
 }
 
+int64_t cm_time_month(cm_ms at)
+{
+    struct date d = date_from_days(day_number(at));
+    return (d.year - 1970) * 12 + d.month - 1;
+}
+
 void cm_time_day(cm_ms at, char out[9])
 {
     struct date d = date_from_days(day_number(at));

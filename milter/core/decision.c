@@ -6,43 +6,115 @@ static bool has_lapsed(const struct cm_record *record, cm_ms now)
     return record->expiry_s != 0 && now / 1000 > (cm_ms)record->expiry_s;
 }
 
-static enum cm_reason stop_reason(unsigned state)
+/* What ends the effect of a stop, the hardest last. */
+enum lifting {
+    BY_SUBJECT,  /* the subject's own newer grant for the purpose. LAW-5 */
+    BY_GUARDIAN, /* a guardian's grant for the purpose. LAW-15 */
+    BY_ITS_RANK, /* the rank that set it ends it, no grant does. LAW-5 */
+    LIFTINGS
+};
+
+/* One row a stop; the first that fits is meant. A kind's last row is for any state, so that no stop is without a row.
+ */
+static const struct stop_row {
+    enum cm_kind kind;
+    enum cm_state state; /* UNSET: any */
+    bool lapses;
+    enum lifting lifting;
+    enum cm_reason reason;
+} stop_rows[] = {
+    {CM_KIND_STOP, CM_STATE_REFUSED, false, BY_SUBJECT, CM_REASON_REFUSED},
+    {CM_KIND_STOP, CM_STATE_OBJECTED, false, BY_SUBJECT, CM_REASON_OBJECTED},
+    {CM_KIND_STOP, CM_STATE_COMPLAINED, false, BY_SUBJECT, CM_REASON_COMPLAINED},
+    {CM_KIND_STOP, CM_STATE_UNSET, false, BY_SUBJECT, CM_REASON_WITHDRAWN},
+    {CM_KIND_BOUNCED, CM_STATE_UNSET, true, BY_SUBJECT, CM_REASON_BOUNCED}, /* LAW-7 */
+    {CM_KIND_ERASED, CM_STATE_UNSET, false, BY_SUBJECT, CM_REASON_ERASED},
+    {CM_KIND_RESTRICTED, CM_STATE_MINOR, false, BY_GUARDIAN, CM_REASON_MINOR},
+    {CM_KIND_RESTRICTED, CM_STATE_DECEASED, false, BY_ITS_RANK, CM_REASON_DECEASED},
+    {CM_KIND_RESTRICTED, CM_STATE_UNSET, false, BY_ITS_RANK, CM_REASON_RESTRICTED},
+    {CM_KIND_SUSPENDED, CM_STATE_UNSET, false, BY_ITS_RANK, CM_REASON_SUSPENDED},
+};
+
+#define STOP_ROW_COUNT (sizeof(stop_rows) / sizeof(stop_rows[0]))
+
+/* NULL for what is no stop. */
+static const struct stop_row *stop_row_of(const struct cm_record *record)
 {
-    switch ((enum cm_state)state) {
-    case CM_STATE_REFUSED: return CM_REASON_REFUSED;
-    case CM_STATE_WITHDRAWN: return CM_REASON_WITHDRAWN;
-    case CM_STATE_OBJECTED: return CM_REASON_OBJECTED;
-    case CM_STATE_COMPLAINED: return CM_REASON_COMPLAINED;
-    case CM_STATE_UNSET: break;
+    for (size_t i = 0; i < STOP_ROW_COUNT; i++) {
+        if (stop_rows[i].kind == record->kind &&
+            (stop_rows[i].state == CM_STATE_UNSET || (unsigned)stop_rows[i].state == record->state)) {
+            return &stop_rows[i];
+        }
     }
-    return CM_REASON_WITHDRAWN; /* decoding lets no other state in; if it did, the stop would still be a stop */
+    return NULL;
 }
 
-/* The newest stop that covers the purpose, or NULL. LAW-4: stops go down the path; LAW-8: of the mailbox family. */
-static const struct cm_record *newest_stop(const struct cm_subject_records *records, const struct cm_scope_path *path)
+/* The stops in force that cover the purpose: for each way to lift them the newest, or NULL. */
+struct stops {
+    const struct cm_record *newest[LIFTINGS];
+};
+
+static bool is_superseded(const struct cm_record *record, const struct cm_record *records, size_t count)
 {
-    const struct cm_record *newest = NULL;
-    for (size_t i = 0; i < records->family_count; i++) {
-        const struct cm_record *record = &records->family[i];
-        if (!cm_kind_is_stop(record->kind) || !cm_scope_path_covers(path, record->scope)) {
-            continue;
-        }
-        if (newest == NULL || cm_record_supersedes(record, newest)) {
-            newest = record;
+    for (size_t i = 0; i < count; i++) {
+        if (cm_record_same_key(&records[i], record) && cm_record_supersedes(&records[i], record)) {
+            return true;
         }
     }
-    return newest;
+    return false;
+}
+
+/* The order in which stops name the reason; of equally new ones the higher kind does. */
+static bool is_newer_stop(const struct cm_record *b, const struct cm_record *a)
+{
+    if (b->event_at == a->event_at && b->kind != a->kind) {
+        return b->kind > a->kind;
+    }
+    return cm_record_supersedes(b, a);
+}
+
+/* LAW-4: stops go down the path; LAW-8: they bind the mailbox family. */
+static struct stops find_stops(const struct cm_subject_records *records, const struct cm_question *question)
+{
+    struct stops stops = {{NULL}};
+    for (size_t i = 0; i < records->family_count; i++) {
+        const struct cm_record *record = &records->family[i];
+        const struct stop_row *row = stop_row_of(record);
+        if (row == NULL || !cm_scope_path_covers(question->path, record->scope) ||
+            (record->flags & CM_RECORD_ENDED) != 0 || (row->lapses && has_lapsed(record, question->now)) ||
+            is_superseded(record, records->family, records->family_count)) {
+            continue;
+        }
+        const struct cm_record **newest = &stops.newest[row->lifting];
+        if (*newest == NULL || is_newer_stop(record, *newest)) {
+            *newest = record;
+        }
+    }
+    return stops;
+}
+
+/* The stop that names the reason, or NULL. */
+static const struct cm_record *hardest(const struct stops *stops)
+{
+    for (size_t i = LIFTINGS; i-- > 0;) {
+        if (stops->newest[i] != NULL) {
+            return stops->newest[i];
+        }
+    }
+    return NULL;
 }
 
 /* LAW-8: of this exact address, for exactly this purpose. */
 static const struct cm_record *find_exact(const struct cm_subject_records *records, uint32_t scope, enum cm_kind kind)
 {
+    const struct cm_record *found = NULL;
     for (size_t i = 0; i < records->exact_count; i++) {
-        if (records->exact[i].scope == scope && records->exact[i].kind == kind) {
-            return &records->exact[i];
+        const struct cm_record *record = &records->exact[i];
+        if (record->scope == scope && record->kind == kind && (found == NULL || cm_record_supersedes(record, found))) {
+            found = record;
         }
     }
-    return NULL;
+    return found;
 }
 
 static struct cm_decision decision_by(enum cm_verdict verdict, enum cm_reason reason, const struct cm_record *record)
@@ -53,6 +125,11 @@ static struct cm_decision decision_by(enum cm_verdict verdict, enum cm_reason re
         decision.record = *record;
     }
     return decision;
+}
+
+static struct cm_decision refused_by(const struct cm_record *stop)
+{
+    return decision_by(CM_VERDICT_REFUSE, stop_row_of(stop)->reason, stop);
 }
 
 /* What permits, in the order of their weight, and the bit that accept_basis needs for it. LAW-14 */
@@ -69,9 +146,19 @@ static const struct {
 
 #define BASIS_COUNT (sizeof(bases) / sizeof(bases[0]))
 
+/* True if more whole months than the purpose allows have passed since the grant, or since its last use. */
+static bool is_dormant(const struct cm_record *grant, const struct cm_question *question)
+{
+    int64_t used = grant->last_use_month == 0 ? 0 : CM_LAST_USE_EPOCH + (int64_t)grant->last_use_month;
+    int64_t given = cm_time_month(grant->event_at);
+    int64_t idle = cm_time_month(question->now) - (used > given ? used : given);
+    return question->dormancy.act != CM_DORMANCY_OFF && idle > (int64_t)question->dormancy.months;
+}
+
 /* Why this record of a basis does not permit, or UNSET if it does. */
 static enum cm_reason fault_of(const struct cm_record *record, unsigned bit, const struct cm_question *question)
 {
+    bool is_express = record->kind == CM_KIND_GRANT;
     if ((question->accept_basis & bit) == 0) {
         return CM_REASON_BASIS_NOT_ACCEPTED;
     }
@@ -81,8 +168,11 @@ static enum cm_reason fault_of(const struct cm_record *record, unsigned bit, con
     if (has_lapsed(record, question->now)) {
         return CM_REASON_LAPSED;
     }
-    if (record->kind == CM_KIND_GRANT && record->statement < question->statement_floor) {
+    if (is_express && record->statement < question->statement_floor) {
         return CM_REASON_OLDER_STATEMENT; /* LAW-9 */
+    }
+    if (is_express && question->dormancy.act == CM_DORMANCY_REFUSE && is_dormant(record, question)) {
+        return CM_REASON_DORMANT;
     }
     return CM_REASON_UNSET;
 }
@@ -98,7 +188,9 @@ static struct cm_decision decide_by_bases(const struct cm_subject_records *recor
         }
         enum cm_reason fault = fault_of(record, bases[i].bit, question);
         if (fault == CM_REASON_UNSET) {
-            return decision_by(CM_VERDICT_ACCEPT, bases[i].reason, record);
+            struct cm_decision decision = decision_by(CM_VERDICT_ACCEPT, bases[i].reason, record);
+            decision.dormant = record->kind == CM_KIND_GRANT && is_dormant(record, question);
+            return decision;
         }
         if (refusal.reason == CM_REASON_NO_CONSENT) {
             refusal = decision_by(CM_VERDICT_REFUSE, fault, record);
@@ -113,22 +205,36 @@ static struct cm_decision decide_by_bases(const struct cm_subject_records *recor
     return refusal;
 }
 
-/* LAW-5: only a grant made by the subject, newer than every stop that covers the purpose, re-opens it. */
-static bool is_reopened(const struct cm_subject_records *records, const struct cm_record *stop, uint32_t scope)
+/* The stop that keeps an express grant from counting, or NULL. LAW-5, LAW-15 */
+static const struct cm_record *stop_of_express(const struct stops *stops, const struct cm_record *grant)
 {
-    const struct cm_record *grant = find_exact(records, scope, CM_KIND_GRANT);
-    return grant != NULL && grant->rank == CM_RANK_SUBJECT && grant->event_at > stop->event_at;
+    const struct cm_record *reopenable = stops->newest[BY_SUBJECT];
+    /* A guardian's consent is recorded by the subject's token or by staff; a sender's word lifts no stop. */
+    bool by_guardian = grant != NULL && (grant->flags & CM_RECORD_BY_GUARDIAN) != 0 && grant->rank <= CM_RANK_ADMIN;
+    bool by_subject = grant != NULL && grant->rank == CM_RANK_SUBJECT;
+    if (stops->newest[BY_ITS_RANK] != NULL) {
+        return stops->newest[BY_ITS_RANK];
+    }
+    if (stops->newest[BY_GUARDIAN] != NULL && !by_guardian) {
+        return stops->newest[BY_GUARDIAN];
+    }
+    /* Only a grant newer than every stop of the path re-opens the purpose, so the newest of them is enough to ask. */
+    return reopenable != NULL && by_subject && grant->event_at > reopenable->event_at ? NULL : reopenable;
 }
 
 /* A consent request may go out only while its request stands and is newer than every stop that covers the purpose. The
  * state of the stop must not count: a newer stop takes the place of a complaint in the same scope, and no stop may ever
- * permit more than the one before it. LAW-3, LAW-14 */
-static struct cm_decision decide_request(const struct cm_subject_records *records, const struct cm_question *question)
+ * permit more than the one before it. What only others may lift, or a guardian's consent, cannot be asked away at all.
+ * LAW-3, LAW-14 */
+static struct cm_decision decide_request(const struct cm_subject_records *records, const struct cm_question *question,
+                                         const struct stops *stops)
 {
-    const struct cm_record *stop = newest_stop(records, question->path);
+    const struct cm_record *stop = hardest(stops);
     const struct cm_record *request = find_exact(records, question->path->ids[0], CM_KIND_REQUEST);
-    if (stop != NULL && (request == NULL || request->event_at <= stop->event_at)) {
-        return decision_by(CM_VERDICT_REFUSE, stop_reason(stop->state), stop);
+    bool may_ask = stop == NULL ||
+                   (stop == stops->newest[BY_SUBJECT] && request != NULL && request->event_at > stop->event_at);
+    if (!may_ask) {
+        return refused_by(stop);
     }
     if (request == NULL || request->event_at > question->now) {
         return decision_by(CM_VERDICT_REFUSE, CM_REASON_NO_CONSENT, request);
@@ -141,17 +247,18 @@ static struct cm_decision decide_request(const struct cm_subject_records *record
 
 struct cm_decision cm_decide(const struct cm_subject_records *records, const struct cm_question *question)
 {
+    struct stops stops = find_stops(records, question);
     if (question->class == CM_CLASS_CONSENT_REQUEST) {
-        return decide_request(records, question);
+        return decide_request(records, question, &stops);
     }
-    const struct cm_record *stop = newest_stop(records, question->path);
-    if (stop != NULL && !is_reopened(records, stop, question->path->ids[0])) {
-        return decision_by(CM_VERDICT_REFUSE, stop_reason(stop->state), stop);
+    const struct cm_record *stop = stop_of_express(&stops, find_exact(records, question->path->ids[0], CM_KIND_GRANT));
+    if (stop != NULL) {
+        return refused_by(stop);
     }
     struct cm_decision decision = decide_by_bases(records, question);
+    stop = hardest(&stops);
     if (stop != NULL && decision.verdict == CM_VERDICT_ACCEPT && decision.reason != CM_REASON_EXPRESS) {
-        /* LAW-5: the stop is lifted for the subject's own grant alone; no weak basis passes in its shadow. */
-        return decision_by(CM_VERDICT_REFUSE, stop_reason(stop->state), stop);
+        return refused_by(stop); /* LAW-5: a stop is lifted for the grant alone; no weak basis passes in its shadow */
     }
     return decision;
 }

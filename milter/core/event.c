@@ -9,23 +9,72 @@
 
 enum { AT_ACT = 1, AT_OUTCOME = 2, AT_ID = 3, AT_BUCKET = 11, AT_FIELD = 13, AT_RECORD = 21, AT_PREVIOUS = 40 };
 
+#define BIT(kind) (1U << (kind))
+#define EVERY_BUT_SEAL (((1U << (CM_KIND_FORWARD + 1)) - 1) & ~BIT(CM_KIND_UNSET) & ~BIT(CM_KIND_SEAL))
+
+/* One row an act: its name, the kinds of record it writes, and which of them it ends. */
+static const struct act_row {
+    const char *name;
+    unsigned kinds;
+    bool ends;
+} acts[] = {
+    [CM_ACT_UNSET] = {NULL, 0, false},
+    [CM_ACT_GRANT] = {"grant",
+                      BIT(CM_KIND_GRANT) | BIT(CM_KIND_IMPLIED) | BIT(CM_KIND_SOFT_OPTIN) | BIT(CM_KIND_ASSERTED),
+                      false},
+    [CM_ACT_WITHDRAW] = {"withdraw", BIT(CM_KIND_STOP), false},
+    [CM_ACT_REQUEST] = {"request", BIT(CM_KIND_REQUEST), false},
+    [CM_ACT_CONFIRM] = {"confirm", BIT(CM_KIND_GRANT), false},
+    [CM_ACT_RESTRICT] = {"restrict", BIT(CM_KIND_RESTRICTED), false},
+    [CM_ACT_SUSPEND] = {"suspend", BIT(CM_KIND_SUSPENDED), false},
+    [CM_ACT_END] = {"end", BIT(CM_KIND_RESTRICTED) | BIT(CM_KIND_SUSPENDED), true},
+    [CM_ACT_BOUNCE] = {"bounce", BIT(CM_KIND_BOUNCED), false},
+    [CM_ACT_ERASE] = {"erase", BIT(CM_KIND_ERASED), false},
+    [CM_ACT_FORWARD] = {"forward", EVERY_BUT_SEAL, false},
+    [CM_ACT_NOTE] = {"note", BIT(CM_KIND_UNSET), false},
+};
+
+static bool has_document(const struct cm_event *event)
+{
+    return event->act == CM_ACT_NOTE || (event->record.flags & CM_RECORD_HAS_EVIDENCE) != 0;
+}
+
 size_t cm_event_encode(const struct cm_event *event, uint8_t out[CM_EVENT_MAX_BYTES])
 {
-    uint8_t record[CM_RECORD_BYTES];
-    cm_record_encode(&event->record, record);
+    memset(out, 0, CM_EVENT_BYTES);
     out[0] = CM_EVENT_VERSION;
     out[AT_ACT] = (uint8_t)event->act;
     out[AT_OUTCOME] = (uint8_t)event->outcome;
     memcpy(out + AT_ID, event->id, CM_EVENT_ID_BYTES);
-    cm_put_be(out + AT_BUCKET, event->bucket, 2);
-    memcpy(out + AT_FIELD, event->field, CM_FIELD_BYTES);
-    memcpy(out + AT_RECORD, record, RECORD_PART_BYTES);
+    if (event->act != CM_ACT_NOTE) { /* a note concerns no subject */
+        uint8_t record[CM_RECORD_BYTES];
+        cm_record_encode(&event->record, record);
+        cm_put_be(out + AT_BUCKET, event->bucket, 2);
+        memcpy(out + AT_FIELD, event->field, CM_FIELD_BYTES);
+        memcpy(out + AT_RECORD, record, RECORD_PART_BYTES);
+    }
     cm_put_be(out + AT_PREVIOUS, event->previous, 8);
-    if ((event->record.flags & CM_RECORD_HAS_EVIDENCE) == 0) {
+    if (!has_document(event)) {
         return CM_EVENT_BYTES;
     }
     memcpy(out + CM_EVENT_BYTES, event->evidence_sha256, CM_SHA256_BYTES);
     return CM_EVENT_MAX_BYTES;
+}
+
+/* The part about a subject: bucket, field and record, which must be one that this act writes. */
+static bool decode_subject(const uint8_t *in, struct cm_event *event)
+{
+    const struct act_row *row = &acts[event->act];
+    uint8_t record[CM_RECORD_BYTES] = {0};
+    memcpy(record, in + AT_RECORD, RECORD_PART_BYTES);
+    event->bucket = (uint16_t)cm_get_be(in + AT_BUCKET, 2);
+    memcpy(event->field, in + AT_FIELD, CM_FIELD_BYTES);
+    if (event->bucket > 0x3ff || !cm_record_decode(record, &event->record) ||
+        (row->kinds & BIT(event->record.kind)) == 0) {
+        return false;
+    }
+    bool has_ended = (event->record.flags & CM_RECORD_ENDED) != 0;
+    return event->act == CM_ACT_FORWARD || has_ended == row->ends;
 }
 
 bool cm_event_decode(struct cm_span packed, struct cm_event *out)
@@ -37,25 +86,19 @@ bool cm_event_decode(struct cm_span packed, struct cm_event *out)
     struct cm_event event = {
         .act = (enum cm_act)in[AT_ACT],
         .outcome = (enum cm_outcome)in[AT_OUTCOME],
-        .bucket = (uint16_t)cm_get_be(in + AT_BUCKET, 2),
         .previous = cm_get_be(in + AT_PREVIOUS, 8),
     };
-    if (in[0] != CM_EVENT_VERSION || cm_act_name(event.act) == NULL || cm_outcome_name(event.outcome) == NULL ||
-        event.bucket > 0x3ff) {
+    if (in[0] != CM_EVENT_VERSION || cm_act_name(event.act) == NULL || cm_outcome_name(event.outcome) == NULL) {
         return false;
     }
-    uint8_t record[CM_RECORD_BYTES] = {0};
-    memcpy(record, in + AT_RECORD, RECORD_PART_BYTES);
-    if (!cm_record_decode(record, &event.record) || event.record.kind == CM_KIND_SEAL) {
+    if (event.act == CM_ACT_NOTE ? !cm_is_zero(in + AT_BUCKET, AT_PREVIOUS - AT_BUCKET) : !decode_subject(in, &event)) {
         return false;
     }
-    bool has_evidence = (event.record.flags & CM_RECORD_HAS_EVIDENCE) != 0;
-    if (has_evidence != (packed.len == CM_EVENT_MAX_BYTES)) {
+    if (has_document(&event) != (packed.len == CM_EVENT_MAX_BYTES)) {
         return false;
     }
     memcpy(event.id, in + AT_ID, CM_EVENT_ID_BYTES);
-    memcpy(event.field, in + AT_FIELD, CM_FIELD_BYTES);
-    if (has_evidence) {
+    if (has_document(&event)) {
         memcpy(event.evidence_sha256, in + CM_EVENT_BYTES, CM_SHA256_BYTES);
     }
     *out = event;
@@ -64,8 +107,7 @@ bool cm_event_decode(struct cm_span packed, struct cm_event *out)
 
 const char *cm_act_name(enum cm_act act)
 {
-    static const char *const names[] = {NULL, "grant", "withdraw"};
-    return (size_t)act < sizeof(names) / sizeof(names[0]) ? names[act] : NULL;
+    return (size_t)act < sizeof(acts) / sizeof(acts[0]) ? acts[act].name : NULL;
 }
 
 const char *cm_outcome_name(enum cm_outcome outcome)

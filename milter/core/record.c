@@ -4,23 +4,35 @@
 
 #include "base/bytes.h"
 
-#define SALT_OFFSET 7
+#define EVIDENCE CM_RECORD_HAS_EVIDENCE
+#define GUARDIAN CM_RECORD_BY_GUARDIAN
+#define ENDED CM_RECORD_ENDED
 
-/* One row a kind: how many states it has, and their names. A kind without a row does not exist in this version. */
+enum { AT_STATEMENT = 7, AT_EVENT = 9, AT_EXPIRY = 15, AT_LEDGER = 19, AT_USE = 27 };
+enum { AT_SALT = 7, AT_PLACE = 7, AT_PLACE_FIELD = 10, AT_PLACE_END = 18 };
+
+/* One row a kind: which flags it may carry, how many states it has, and the names. A kind without a row does not
+ * exist in this version. */
 static const struct kind_row {
     enum cm_kind kind;
     bool is_stop;
-    const char *name;
+    unsigned flags;
     unsigned state_count;
+    const char *name;
     const char *states[4];
 } kinds[] = {
-    {CM_KIND_GRANT, false, "grant", 1, {"given"}},
-    {CM_KIND_IMPLIED, false, "implied", 4, {"purchase", "contract", "membership", "inquiry"}},
-    {CM_KIND_SOFT_OPTIN, false, "soft_optin", 1, {"given"}},
-    {CM_KIND_ASSERTED, false, "asserted", 1, {"given"}},
-    {CM_KIND_REQUEST, false, "request", 1, {"open"}},
-    {CM_KIND_STOP, true, "stop", 4, {"refused", "withdrawn", "objected", "complained"}},
-    {CM_KIND_SEAL, false, "seal", 1, {"given"}},
+    {CM_KIND_GRANT, false, EVIDENCE | GUARDIAN, 1, "grant", {"given"}},
+    {CM_KIND_IMPLIED, false, EVIDENCE, 4, "implied", {"purchase", "contract", "membership", "inquiry"}},
+    {CM_KIND_SOFT_OPTIN, false, EVIDENCE, 1, "soft_optin", {"given"}},
+    {CM_KIND_ASSERTED, false, EVIDENCE, 1, "asserted", {"given"}},
+    {CM_KIND_REQUEST, false, EVIDENCE, 1, "request", {"open"}},
+    {CM_KIND_STOP, true, EVIDENCE, 4, "stop", {"refused", "withdrawn", "objected", "complained"}},
+    {CM_KIND_BOUNCED, true, EVIDENCE, 2, "bounced", {"no_mailbox", "disabled"}},
+    {CM_KIND_RESTRICTED, true, EVIDENCE | ENDED, 3, "restricted", {"minor", "legal", "deceased"}},
+    {CM_KIND_SUSPENDED, true, EVIDENCE | ENDED, 2, "suspended", {"dispute", "case"}},
+    {CM_KIND_ERASED, true, EVIDENCE, 1, "erased", {"given"}},
+    {CM_KIND_SEAL, false, 0, 1, "seal", {"given"}},
+    {CM_KIND_FORWARD, false, 0, 1, "forward", {"given"}},
 };
 
 static const char *const rank_names[] = {"unset", "subject", "officer", "admin", "sender", "system"};
@@ -52,6 +64,23 @@ static const struct kind_row *find_kind(enum cm_kind kind)
     return NULL;
 }
 
+/* A place takes 24 bits, pepper 4 and partition and bucket 10 each, and the field. */
+static void put_place(uint8_t *out, const struct cm_place *place)
+{
+    cm_put_be(out, (uint64_t)place->pepper << 20 | (uint64_t)place->partition << 10 | place->bucket, 3);
+    memcpy(out + AT_PLACE_FIELD - AT_PLACE, place->field, sizeof(place->field));
+}
+
+static struct cm_place get_place(const uint8_t *in)
+{
+    uint64_t bits = cm_get_be(in, 3);
+    struct cm_place place = {.pepper = (uint8_t)(bits >> 20),
+                             .partition = (uint16_t)(bits >> 10 & 0x3ff),
+                             .bucket = (uint16_t)(bits & 0x3ff)};
+    memcpy(place.field, in + AT_PLACE_FIELD - AT_PLACE, sizeof(place.field));
+    return place;
+}
+
 void cm_record_encode(const struct cm_record *record, uint8_t out[CM_RECORD_BYTES])
 {
     memset(out, 0, CM_RECORD_BYTES);
@@ -60,14 +89,16 @@ void cm_record_encode(const struct cm_record *record, uint8_t out[CM_RECORD_BYTE
     out[5] = (uint8_t)(record->state << 4 | (unsigned)record->rank);
     out[6] = (uint8_t)(record->flags << 5 | (unsigned)record->source);
     if (record->kind == CM_KIND_SEAL) {
-        memcpy(out + SALT_OFFSET, record->salt, CM_SALT_BYTES);
-        return;
+        memcpy(out + AT_SALT, record->salt, CM_SALT_BYTES);
+    } else if (record->kind == CM_KIND_FORWARD) {
+        put_place(out + AT_PLACE, &record->forward);
+    } else {
+        cm_put_be(out + AT_STATEMENT, record->statement, 2);
+        cm_put_be(out + AT_EVENT, (uint64_t)record->event_at, 6);
+        cm_put_be(out + AT_EXPIRY, record->expiry_s, 4);
+        cm_put_be(out + AT_LEDGER, record->ledger, 8);
+        out[AT_USE] = record->last_use_month;
     }
-    cm_put_be(out + 7, record->statement, 2);
-    cm_put_be(out + 9, (uint64_t)record->event_at, 6);
-    cm_put_be(out + 15, record->expiry_s, 4);
-    cm_put_be(out + 19, record->ledger, 8);
-    out[27] = record->last_use_month;
 }
 
 bool cm_record_decode(const uint8_t in[CM_RECORD_BYTES], struct cm_record *out)
@@ -83,20 +114,45 @@ bool cm_record_decode(const uint8_t in[CM_RECORD_BYTES], struct cm_record *out)
     const struct kind_row *row = find_kind(r.kind);
     if (in[4] >> 4 != CM_RECORD_VERSION || row == NULL || r.state < 1 || r.state > row->state_count ||
         r.rank < CM_RANK_SUBJECT || r.rank > CM_RANK_SYSTEM || r.source >= CM_SOURCE_COUNT ||
-        r.flags > CM_RECORD_HAS_EVIDENCE) {
+        (r.flags & ~row->flags) != 0) {
+        return false;
+    }
+    if (r.kind == CM_KIND_FORWARD && (r.scope != 0 || !cm_is_zero(in + AT_PLACE_END, CM_RECORD_BYTES - AT_PLACE_END))) {
         return false;
     }
     if (r.kind == CM_KIND_SEAL) {
-        memcpy(r.salt, in + SALT_OFFSET, CM_SALT_BYTES);
+        memcpy(r.salt, in + AT_SALT, CM_SALT_BYTES);
+    } else if (r.kind == CM_KIND_FORWARD) {
+        r.forward = get_place(in + AT_PLACE);
     } else {
-        r.statement = (uint16_t)cm_get_be(in + 7, 2);
-        r.event_at = (cm_ms)cm_get_be(in + 9, 6);
-        r.expiry_s = (uint32_t)cm_get_be(in + 15, 4);
-        r.ledger = cm_get_be(in + 19, 8);
-        r.last_use_month = in[27];
+        r.statement = (uint16_t)cm_get_be(in + AT_STATEMENT, 2);
+        r.event_at = (cm_ms)cm_get_be(in + AT_EVENT, 6);
+        r.expiry_s = (uint32_t)cm_get_be(in + AT_EXPIRY, 4);
+        r.ledger = cm_get_be(in + AT_LEDGER, 8);
+        r.last_use_month = in[AT_USE];
     }
     *out = r;
     return true;
+}
+
+/* The key as one number that sorts as the packed bytes do. */
+static uint64_t key_of(const struct cm_record *record)
+{
+    bool is_held = record->kind == CM_KIND_RESTRICTED || record->kind == CM_KIND_SUSPENDED; /* LAW-5 */
+    uint64_t holder = is_held ? (uint64_t)record->state << 4 | (uint64_t)record->rank : 0;
+    return (uint64_t)record->scope << 16 | (uint64_t)record->kind << 8 | holder;
+}
+
+int cm_record_compare_keys(const struct cm_record *a, const struct cm_record *b)
+{
+    uint64_t key_a = key_of(a);
+    uint64_t key_b = key_of(b);
+    return (key_a > key_b) - (key_a < key_b);
+}
+
+bool cm_record_same_key(const struct cm_record *a, const struct cm_record *b)
+{
+    return cm_record_compare_keys(a, b) == 0;
 }
 
 /* An expiry where "never" counts as the latest. */
@@ -105,17 +161,29 @@ static uint64_t expiry_rank(uint32_t expiry_s)
     return expiry_s == 0 ? UINT64_MAX : expiry_s;
 }
 
+/* True if exactly one of them has the flag. */
+static bool differ_in(const struct cm_record *a, const struct cm_record *b, unsigned flag)
+{
+    return ((a->flags ^ b->flags) & flag) != 0;
+}
+
 bool cm_record_supersedes(const struct cm_record *b, const struct cm_record *a)
 {
     /* LAW-3: newest event first; all that follows only breaks ties, towards what permits less. */
     if (b->event_at != a->event_at) {
         return b->event_at > a->event_at;
     }
+    if (differ_in(a, b, CM_RECORD_ENDED)) {
+        return (a->flags & CM_RECORD_ENDED) != 0;
+    }
     if (b->state != a->state) {
         return b->state > a->state;
     }
     if (b->rank != a->rank) {
         return b->rank > a->rank;
+    }
+    if (differ_in(a, b, CM_RECORD_BY_GUARDIAN)) {
+        return (a->flags & CM_RECORD_BY_GUARDIAN) != 0; /* LAW-15 */
     }
     if (b->statement != a->statement) {
         return b->statement < a->statement;
@@ -126,7 +194,7 @@ bool cm_record_supersedes(const struct cm_record *b, const struct cm_record *a)
     if (b->source != a->source) {
         return b->source > a->source;
     }
-    return b->flags > a->flags;
+    return b->flags > a->flags; /* only evidence is left */
 }
 
 bool cm_kind_is_stop(enum cm_kind kind)

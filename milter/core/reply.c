@@ -47,11 +47,18 @@ static enum reply_row row_of(enum cm_reason reason)
     case CM_REASON_LAPSED:
     case CM_REASON_OLDER_STATEMENT:
     case CM_REASON_BASIS_NOT_ACCEPTED:
-    case CM_REASON_NOT_YET: return ROW_CONSENT;
+    case CM_REASON_NOT_YET:
+    case CM_REASON_DORMANT: return ROW_CONSENT;
+    case CM_REASON_RESTRICTED:
+    case CM_REASON_DECEASED:
+    case CM_REASON_MINOR:
+    case CM_REASON_SUSPENDED:
     case CM_REASON_REFUSED:
     case CM_REASON_WITHDRAWN:
     case CM_REASON_OBJECTED:
-    case CM_REASON_COMPLAINED: return ROW_STOP;
+    case CM_REASON_COMPLAINED:
+    case CM_REASON_BOUNCED:
+    case CM_REASON_ERASED: return ROW_STOP;
     case CM_REASON_PURPOSE_UNKNOWN: return ROW_PURPOSE;
     case CM_REASON_PURPOSE_RETIRED: return ROW_RETIRED;
     case CM_REASON_UNDECLARED_BULK: return ROW_BULK;

@@ -112,6 +112,11 @@ static bool opens_breaker(enum cm_trouble trouble)
     case CM_TROUBLE_CHANGED:
     case CM_TROUBLE_CLOCK:
     case CM_TROUBLE_REGISTRY:
+    case CM_TROUBLE_TLS:
+    case CM_TROUBLE_BEAT_MISSING:
+    case CM_TROUBLE_BEAT_STALE:
+    case CM_TROUBLE_INCARNATION:
+    case CM_TROUBLE_DOCTOR:
     case CM_TROUBLE_MEMORY:
     case CM_TROUBLE_INTERNAL:
     case CM_TROUBLE_COUNT: break;

@@ -41,20 +41,33 @@ static void require_sound(const uint8_t packed[CM_RECORD_BYTES], const struct cm
 static void require_ordered(const struct cm_record *a, const struct cm_record *b)
 {
     REQUIRE(!(cm_record_supersedes(a, b) && cm_record_supersedes(b, a)));
+    REQUIRE(cm_record_compare_keys(a, b) == -cm_record_compare_keys(b, a));
+    REQUIRE(cm_record_same_key(a, b) == (cm_record_compare_keys(a, b) == 0));
 }
 
 static void require_answer(const struct cm_record *records, size_t count)
 {
     static const struct cm_scope_path path = {{30, 20, 10, CM_SCOPE_EVERYBODY}, 4};
     struct cm_subject_records subject = {records, count, records, count};
+    struct cm_record reversed[RECORDS_MAX];
+    struct cm_subject_records backwards = {reversed, count, reversed, count};
+    for (size_t i = 0; i < count; i++) {
+        reversed[i] = records[count - 1 - i];
+    }
     for (unsigned accept = 0; accept < 16; accept++) {
         for (unsigned class = CM_CLASS_UNSET; class <= CM_CLASS_CONSENT_REQUEST; class ++) {
             struct cm_question question = {.path = &path,
                                            .class = (enum cm_stream_class) class,
                                            .accept_basis = accept,
                                            .statement_floor = (uint16_t)accept,
-                                           .now = 1000000};
+                                           .dormancy = {1, accept % 2 == 0 ? CM_DORMANCY_OFF : CM_DORMANCY_REFUSE},
+                                           .now = accept < 8 ? 1000000 : 1795456800000};
             struct cm_decision decision = cm_decide(&subject, &question);
+            struct cm_decision again = cm_decide(&backwards, &question);
+            /* LAW-3; only the month of last use may differ between records that state the same. */
+            REQUIRE(question.dormancy.act != CM_DORMANCY_OFF ||
+                    (decision.verdict == again.verdict && decision.reason == again.reason));
+            REQUIRE(!decision.dormant);
             REQUIRE(decision.verdict == CM_VERDICT_ACCEPT || decision.verdict == CM_VERDICT_REFUSE);
             REQUIRE(decision.verdict == CM_VERDICT_REFUSE || decision.has_record);
         }

@@ -1,23 +1,35 @@
 /*
  * Reads cases.txt (its head explains the form) and asks cm_decide about every row. A row that cannot be read is a
- * failure, and so is a table that has become too small or has lost a law.
+ * failure, and so is a table that has become too small or has lost a law or statute.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/statement.h"
 #include "world.h"
 
-#define CASES_MIN 60
+#define CASES_MIN 200
 #define LINE_BYTES 1024
+#define STATEMENTS_MAX 4
 
-static const unsigned laws_needed[] = {1, 3, 4, 5, 6, 7, 8, 9, 14};
+/* Where a rule may come from. Each must have its case; "LAW-n" is a law of ours. */
+static const char *const sources[] = {
+    "LAW-1",   "LAW-3",   "LAW-4",   "LAW-5",   "LAW-6",   "LAW-7",        "LAW-8",  "LAW-9",
+    "LAW-14",  "LAW-15",  "CASL-6",  "CASL-10", "CASL-11", "PECR-22",      "GDPR-7", "GDPR-8",
+    "GDPR-17", "GDPR-18", "GDPR-21", "PIPEDA",  "POLICY",  "AG-161C12736",
+};
+
+#define SOURCE_COUNT (sizeof(sources) / sizeof(sources[0]))
 
 struct row {
     struct world_event events[WORLD_EVENTS_MAX];
     size_t count;
     struct cm_question question;
+    struct cm_statement statements[STATEMENTS_MAX];
+    size_t statement_count;
     enum cm_verdict verdict;
     enum cm_reason reason;
+    bool dormant;
 };
 
 static const char *problem; /* why the present row cannot be read */
@@ -28,9 +40,12 @@ static bool fail(const char *why)
     return false;
 }
 
-/* "12" or "12.345" seconds to milliseconds. */
+/* "12" or "12.345" seconds, or a date as cm_time_parse reads it, to milliseconds. */
 static bool read_time(struct cm_span s, cm_ms *out)
 {
+    if (cm_time_parse(s, out)) {
+        return true;
+    }
     struct cm_span whole;
     uint64_t seconds = 0;
     uint64_t millis = 0;
@@ -94,12 +109,36 @@ static bool read_rank(struct cm_span name, enum cm_rank *out)
     return fail("an unknown rank");
 }
 
+/* "YYYY-MM": the month of last use. */
+static bool read_month(struct cm_span s, uint8_t *out)
+{
+    struct cm_span year;
+    uint64_t y = 0;
+    uint64_t m = 0;
+    if (!cm_span_next(&s, '-', &year) || s.p == NULL || !cm_parse_u64(year, 2041, &y) || y < 2020 ||
+        !cm_parse_u64(s, 12, &m) || m == 0) {
+        return fail("a month that is no month, or no longer fits a record");
+    }
+    *out = (uint8_t)((y - 2020) * 12 + m - 1);
+    return *out != 0 ? true : fail("the first month means: never used");
+}
+
+static bool read_flag(struct cm_span word, struct cm_record *record)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        if (cm_span_equal(word, cm_span_of(world_flags[i]))) {
+            record->flags |= 1U << i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool read_event_word(struct cm_span word, struct cm_record *record, bool *has_time)
 {
     struct cm_span key;
     uint64_t number = 0;
-    if (cm_span_equal(word, CM_SPAN("evidence"))) {
-        record->flags = CM_RECORD_HAS_EVIDENCE;
+    if (read_flag(word, record)) {
         return true;
     }
     (void)cm_span_next(&word, '=', &key); /* a word without '=' leaves word.p NULL, refused by every reader below */
@@ -117,6 +156,9 @@ static bool read_event_word(struct cm_span word, struct cm_record *record, bool 
     if (cm_span_equal(key, CM_SPAN("statement")) && cm_parse_u64(word, UINT16_MAX, &number)) {
         record->statement = (uint16_t)number;
         return true;
+    }
+    if (cm_span_equal(key, CM_SPAN("used"))) {
+        return read_month(word, &record->last_use_month);
     }
     return fail("an unknown word in an event");
 }
@@ -140,7 +182,13 @@ static bool read_event(struct cm_span text, struct world_event *out)
             return false;
         }
     }
-    return has_head && has_time ? true : fail("an event without a head or a time");
+    uint8_t packed[CM_RECORD_BYTES];
+    struct cm_record again;
+    if (!has_head || !has_time) {
+        return fail("an event without a head or a time");
+    }
+    cm_record_encode(&out->record, packed);
+    return cm_record_decode(packed, &again) ? true : fail("a record that no store could hold");
 }
 
 static bool read_events(struct cm_span text, struct row *row)
@@ -189,64 +237,112 @@ static bool read_bases(struct cm_span names, unsigned *out)
     return true;
 }
 
-static bool read_question(struct cm_span text, struct cm_question *out)
+/* "VERSION@TIME" */
+static bool read_statement(struct cm_span s, bool material, struct row *row)
+{
+    struct cm_span version;
+    uint64_t number = 0;
+    if (row->statement_count == STATEMENTS_MAX || !cm_span_next(&s, '@', &version) || s.p == NULL ||
+        !cm_parse_u64(version, UINT16_MAX, &number) || number == 0) {
+        return fail("a statement without a version and a date, or one too many");
+    }
+    struct cm_statement *statement = &row->statements[row->statement_count++];
+    *statement = (struct cm_statement){.version = (uint16_t)number, .material = material};
+    return read_time(s, &statement->effective_at);
+}
+
+/* "refuse:MONTHS" or "warn:MONTHS" */
+static bool read_dormancy(struct cm_span s, struct cm_dormancy *out)
+{
+    struct cm_span act;
+    uint64_t months = 0;
+    (void)cm_span_next(&s, ':', &act); /* without ':' no months follow */
+    if (s.p == NULL || !cm_parse_u64(s, CM_DORMANCY_MONTHS_MAX, &months) || months == 0 ||
+        !(cm_span_equal(act, CM_SPAN("refuse")) || cm_span_equal(act, CM_SPAN("warn")))) {
+        return fail("a dormancy that is none");
+    }
+    *out = (struct cm_dormancy){(unsigned)months,
+                                cm_span_equal(act, CM_SPAN("warn")) ? CM_DORMANCY_WARN : CM_DORMANCY_REFUSE};
+    return true;
+}
+
+static bool read_question_word(struct cm_span key, struct cm_span word, struct row *row)
+{
+    struct cm_question *q = &row->question;
+    if (cm_span_equal(key, CM_SPAN("class")) && cm_span_equal(word, CM_SPAN("consent_request"))) {
+        q->class = CM_CLASS_CONSENT_REQUEST;
+        return true;
+    }
+    if (cm_span_equal(key, CM_SPAN("accept"))) {
+        return read_bases(word, &q->accept_basis);
+    }
+    if (cm_span_equal(key, CM_SPAN("material")) || cm_span_equal(key, CM_SPAN("editorial"))) {
+        return read_statement(word, cm_span_equal(key, CM_SPAN("material")), row);
+    }
+    if (cm_span_equal(key, CM_SPAN("dormancy"))) {
+        return read_dormancy(word, &q->dormancy);
+    }
+    return cm_span_equal(key, CM_SPAN("now")) ? read_time(word, &q->now) : fail("an unknown word in the question");
+}
+
+static bool read_question(struct cm_span text, struct row *row)
 {
     struct cm_span word;
     struct cm_span key;
-    *out = (struct cm_question){
+    row->question = (struct cm_question){
         .path = &world_path, .class = CM_CLASS_MARKETING, .accept_basis = CM_BASIS_EXPRESS, .now = 1000000};
     while (cm_span_next(&text, ' ', &word)) {
-        uint64_t number = 0;
         if (word.len == 0) {
             continue;
         }
-        (void)cm_span_next(&word, '=', &key); /* without '=' the value is NULL and no branch below takes it */
-        if (cm_span_equal(key, CM_SPAN("class")) && cm_span_equal(word, CM_SPAN("consent_request"))) {
-            out->class = CM_CLASS_CONSENT_REQUEST;
-        } else if (cm_span_equal(key, CM_SPAN("accept"))) {
-            if (!read_bases(word, &out->accept_basis)) {
-                return false;
-            }
-        } else if (cm_span_equal(key, CM_SPAN("floor")) && cm_parse_u64(word, UINT16_MAX, &number)) {
-            out->statement_floor = (uint16_t)number;
-        } else if (!cm_span_equal(key, CM_SPAN("now")) || !read_time(word, &out->now)) {
-            return fail("an unknown word in the question");
+        (void)cm_span_next(&word, '=', &key); /* without '=' the value is NULL and no reader takes it */
+        if (!read_question_word(key, word, row)) {
+            return false;
         }
     }
+    row->question.statement_floor = cm_statement_floor(row->statements, row->statement_count, row->question.now);
     return true;
 }
 
 static bool read_answer(struct cm_span text, struct row *row)
 {
     struct cm_span verdict;
+    struct cm_span reason;
     (void)cm_span_next(&text, ' ', &verdict); /* an empty text gives an empty verdict, which is none */
+    (void)cm_span_next(&text, ' ', &reason);
     for (unsigned v = CM_VERDICT_ACCEPT; v <= CM_VERDICT_DEFER; v++) {
         if (cm_span_equal(verdict, cm_span_of(cm_verdict_name((enum cm_verdict)v)))) {
             row->verdict = (enum cm_verdict)v;
         }
     }
     for (unsigned r = 1; r < CM_REASON_COUNT; r++) {
-        if (cm_span_equal(text, cm_span_of(cm_reason_name((enum cm_reason)r)))) {
+        if (cm_span_equal(reason, cm_span_of(cm_reason_name((enum cm_reason)r)))) {
             row->reason = (enum cm_reason)r;
         }
     }
-    return row->verdict != CM_VERDICT_UNDECIDED && row->reason != CM_REASON_UNSET ? true : fail("an unknown answer");
+    row->dormant = cm_span_equal(text, CM_SPAN("dormant"));
+    return row->verdict != CM_VERDICT_UNDECIDED && row->reason != CM_REASON_UNSET && row->dormant == (text.p != NULL)
+               ? true
+               : fail("an unknown answer");
 }
 
-static bool read_laws(struct cm_span text, unsigned *laws)
+static bool read_sources(struct cm_span text, bool seen[SOURCE_COUNT])
 {
     struct cm_span part;
-    while (cm_span_next(&text, ',', &part)) {
-        uint64_t law = 0;
-        if (!cm_parse_u64(part, 16, &law) || law == 0) {
-            return fail("an unknown law");
+    while (cm_span_next(&text, ' ', &part)) {
+        size_t i = 0;
+        while (i < SOURCE_COUNT && !cm_span_equal(part, cm_span_of(sources[i]))) {
+            i++;
         }
-        *laws |= 1U << law;
+        if (i == SOURCE_COUNT) {
+            return fail("an unknown law or statute");
+        }
+        seen[i] = true;
     }
     return true;
 }
 
-static bool read_row(struct cm_span line, struct row *row, struct cm_span *name, unsigned *laws)
+static bool read_row(struct cm_span line, struct row *row, struct cm_span *name, bool seen[SOURCE_COUNT])
 {
     struct cm_span parts[5] = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}, {"", 0}};
     size_t count = 0;
@@ -259,8 +355,8 @@ static bool read_row(struct cm_span line, struct row *row, struct cm_span *name,
     if (count < 4 || line.p != NULL || name->len == 0) {
         return fail("not four or five parts");
     }
-    return read_laws(parts[0], laws) && read_events(parts[2], row) && read_answer(parts[3], row) &&
-           read_question(parts[4], &row->question);
+    return read_sources(parts[0], seen) && read_events(parts[2], row) && read_answer(parts[3], row) &&
+           read_question(parts[4], row);
 }
 
 enum order { FORWARD, REVERSE, TWICE, ORDERS };
@@ -281,10 +377,11 @@ static bool row_holds(const struct row *row, const char *file, unsigned line, st
     static const char *const orders[ORDERS] = {"in order", "in reverse", "told twice"};
     for (unsigned order = 0; order < ORDERS; order++) {
         struct cm_decision got = answer_of(row, (enum order)order);
-        if (got.verdict != row->verdict || got.reason != row->reason) {
-            (void)printf("%s:%u: %.*s: want %s %s, got %s %s (%s)\n", file, line, (int)name.len, name.p,
-                         cm_verdict_name(row->verdict), cm_reason_name(row->reason), cm_verdict_name(got.verdict),
-                         cm_reason_name(got.reason), orders[order]);
+        if (got.verdict != row->verdict || got.reason != row->reason || got.dormant != row->dormant) {
+            (void)printf("%s:%u: %.*s: want %s %s%s, got %s %s%s (%s)\n", file, line, (int)name.len, name.p,
+                         cm_verdict_name(row->verdict), cm_reason_name(row->reason), row->dormant ? " dormant" : "",
+                         cm_verdict_name(got.verdict), cm_reason_name(got.reason), got.dormant ? " dormant" : "",
+                         orders[order]);
             return false;
         }
     }
@@ -294,7 +391,7 @@ static bool row_holds(const struct row *row, const char *file, unsigned line, st
 static int run(FILE *in, const char *file)
 {
     char line[LINE_BYTES];
-    unsigned laws = 0;
+    bool seen[SOURCE_COUNT] = {false};
     unsigned cases = 0;
     unsigned failed = 0;
     for (unsigned number = 1; fgets(line, sizeof(line), in) != NULL; number++) {
@@ -305,7 +402,7 @@ static int run(FILE *in, const char *file)
             continue;
         }
         cases++;
-        if (strchr(line, '\n') == NULL || !read_row(text, &row, &name, &laws)) {
+        if (strchr(line, '\n') == NULL || !read_row(text, &row, &name, seen)) {
             (void)printf("%s:%u: cannot be read: %s\n", file, number,
                          strchr(line, '\n') == NULL ? "line too long, or without its end" : problem);
             failed++;
@@ -313,9 +410,9 @@ static int run(FILE *in, const char *file)
             failed++;
         }
     }
-    for (size_t i = 0; i < sizeof(laws_needed) / sizeof(laws_needed[0]); i++) {
-        if ((laws >> laws_needed[i] & 1) == 0) {
-            (void)printf("%s: no case for law %u\n", file, laws_needed[i]);
+    for (size_t i = 0; i < SOURCE_COUNT; i++) {
+        if (!seen[i]) {
+            (void)printf("%s: no case comes from %s\n", file, sources[i]);
             failed++;
         }
     }

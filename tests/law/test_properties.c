@@ -1,7 +1,6 @@
 /*
- * Properties of the law over random histories. Instants, scopes and ranks are drawn from small sets, so that ties and
- * overlaps are the rule and not the exception. Each run has its own seed, made of CM_SEED and its number; a broken
- * property is shrunk to the events it needs and printed in the words of cases.txt.
+ * Properties of the law over random histories (random_world.h). Each run has its own seed, made of CM_SEED and its
+ * number; a broken property is shrunk to the events it needs and printed in the words of cases.txt.
  *
  * CM_SEED=N repeats a run; without it the seed comes from the clock and is printed.
  */
@@ -10,120 +9,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "world.h"
+#include "core/fold.h"
+#include "random_world.h"
 
 #define RUNS 120000
-#define HISTORY_MAX 7
-
-struct generator {
-    uint64_t state;
-};
-
-/* splitmix64: any seed is a good seed, so neighbouring runs are independent. */
-static uint64_t next(struct generator *g)
-{
-    uint64_t z = g->state += 0x9e3779b97f4a7c15ULL;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-    return z ^ z >> 31;
-}
-
-static unsigned below(struct generator *g, unsigned limit)
-{
-    return (unsigned)(next(g) % limit);
-}
-
-#define PICK(g, array) ((array)[below((g), (unsigned)(sizeof(array) / sizeof((array)[0])))])
-
-/* Everything one run is about. A property reads it and changes nothing. */
-struct world {
-    struct world_event events[HISTORY_MAX];
-    size_t count;
-    struct world_event extra; /* the event whose arrival is watched, where a property has one */
-    struct cm_question question;
-    uint64_t seed;
-};
-
-static struct cm_record random_record(struct generator *g)
-{
-    static const uint32_t scopes[] = {WORLD_PURPOSE,     WORLD_PURPOSE, WORLD_PURPOSE, WORLD_PURPOSE,
-                                      WORLD_PARENT,      WORLD_SENDER,  WORLD_SIBLING, WORLD_OTHER_SENDERS_PURPOSE,
-                                      WORLD_CHILD,       WORLD_PARENT,  WORLD_SENDER,  WORLD_EVERYBODY,
-                                      WORLD_OTHER_SENDER};
-    static const enum cm_kind kinds[] = {CM_KIND_GRANT,   CM_KIND_GRANT,      CM_KIND_GRANT,
-                                         CM_KIND_IMPLIED, CM_KIND_SOFT_OPTIN, CM_KIND_ASSERTED,
-                                         CM_KIND_REQUEST, CM_KIND_STOP,       CM_KIND_STOP};
-    static const cm_ms instants[] = {0, 1, 2, 999, 1000, 1001, 2000};
-    static const uint32_t expiries[] = {0, 0, 0, 1, 2};
-    struct cm_record r = {
-        .scope = PICK(g, scopes),
-        .kind = PICK(g, kinds),
-        .rank = below(g, 2) == 0 ? CM_RANK_SUBJECT : (enum cm_rank)(1 + below(g, 5)),
-        .flags = below(g, 2),
-        .source = (enum cm_source)below(g, 3),
-        .statement = (uint16_t)below(g, 3),
-        .event_at = PICK(g, instants),
-        .expiry_s = PICK(g, expiries),
-    };
-    r.state = cm_state_name(r.kind, 2) != NULL ? 1 + below(g, 4) : CM_STATE_GIVEN;
-    return r;
-}
-
-static struct world random_world(uint64_t seed)
-{
-    static const cm_ms nows[] = {0, 1, 1000, 1999, 2000, 3000};
-    static const unsigned accepts[] = {CM_BASIS_EXPRESS, CM_BASIS_EXPRESS, 15, 0, CM_BASIS_IMPLIED};
-    struct generator g = {seed};
-    bool listed = below(&g, 4) == 0; /* an address whose family form differs */
-    bool rival = below(&g, 2) == 0;  /* the extra event is about the same record as the first */
-    struct world w = {.seed = seed, .count = 1 + below(&g, HISTORY_MAX)};
-    for (size_t i = 0; i <= w.count; i++) {
-        struct world_event *event = i < w.count ? &w.events[i] : &w.extra;
-        event->record = random_record(&g);
-        event->field = listed ? (enum world_field)(WORLD_EXACT + (int)below(&g, 2)) : WORLD_BOTH;
-    }
-    if (rival) {
-        w.extra.field = w.events[0].field;
-        w.extra.record.scope = w.events[0].record.scope;
-        w.extra.record.kind = w.events[0].record.kind;
-        w.extra.record.state = cm_state_name(w.extra.record.kind, 2) != NULL ? 1 + below(&g, 4) : CM_STATE_GIVEN;
-    }
-    w.question = (struct cm_question){
-        .path = &world_path,
-        .class = below(&g, 3) == 0 ? CM_CLASS_CONSENT_REQUEST : CM_CLASS_MARKETING,
-        .accept_basis = below(&g, 3) == 0 ? below(&g, 16) : PICK(&g, accepts),
-        .statement_floor = (uint16_t)(below(&g, 3) == 0 ? below(&g, 3) : 0),
-        .now = PICK(&g, nows),
-    };
-    return w;
-}
-
-static struct world_records fold_all(const struct world *w)
-{
-    struct world_records records = {0};
-    for (size_t i = 0; i < w->count; i++) {
-        world_fold(&records, &w->events[i]);
-    }
-    return records;
-}
-
-static struct cm_decision ask(const struct world *w)
-{
-    struct world_records records = fold_all(w);
-    return world_ask(&records, &w->question);
-}
-
-static struct cm_decision ask_with_extra(const struct world *w)
-{
-    struct world_records records = fold_all(w);
-    world_fold(&records, &w->extra);
-    return world_ask(&records, &w->question);
-}
-
-static bool permits(struct cm_decision decision)
-{
-    return decision.verdict == CM_VERDICT_ACCEPT;
-}
 
 static bool same_answer(struct cm_decision a, struct cm_decision b)
 {
@@ -159,21 +48,13 @@ static bool same_records(const struct world_records *a, const struct world_recor
     return true;
 }
 
-/* VACUOUS: the world is not one that the property speaks of. */
-enum outcome { VACUOUS = 0, HOLDS, BROKEN };
-
-static enum outcome holds_if(bool condition)
-{
-    return condition ? HOLDS : BROKEN;
-}
-
 /* LAW-3 */
 static enum outcome any_order_of_arrival_is_the_same(const struct world *w)
 {
     struct generator g = {~w->seed};
     struct world shuffled = *w;
     for (size_t i = w->count; i > 1; i--) {
-        size_t j = below(&g, (unsigned)i);
+        size_t j = dice_below(&g, (unsigned)i);
         struct world_event swapped = shuffled.events[i - 1];
         shuffled.events[i - 1] = shuffled.events[j];
         shuffled.events[j] = swapped;
@@ -196,9 +77,14 @@ static enum outcome telling_twice_changes_nothing(const struct world *w)
     return holds_if(same_records(&once, &twice));
 }
 
+static bool is_stopped(struct cm_decision decision)
+{
+    return decision.verdict == CM_VERDICT_REFUSE && decision.has_record && cm_kind_is_stop(decision.record.kind);
+}
+
 static enum outcome another_stop_never_permits_more(const struct world *w)
 {
-    if (!cm_kind_is_stop(w->extra.record.kind)) {
+    if (!forbids(&w->extra.record)) {
         return VACUOUS;
     }
     return holds_if(permits(ask(w)) || !permits(ask_with_extra(w)));
@@ -222,30 +108,146 @@ static enum outcome a_stop_binds_what_it_named_and_nothing_else(const struct wor
     return holds_if(same_answer(ask(w), ask_with_extra(w)));
 }
 
-static bool is_stop_reason(enum cm_reason reason)
+/* LAW-5, LAW-15 */
+static enum outcome only_whom_the_law_names_lifts_a_stop(const struct world *w)
 {
-    return reason == CM_REASON_REFUSED || reason == CM_REASON_WITHDRAWN || reason == CM_REASON_OBJECTED ||
-           reason == CM_REASON_COMPLAINED;
+    struct cm_decision before = ask(w);
+    const struct cm_record *extra = &w->extra.record;
+    if (w->question.class != CM_CLASS_MARKETING || !is_stopped(before)) {
+        return VACUOUS;
+    }
+    bool is_minor = before.record.kind == CM_KIND_RESTRICTED && before.record.state == CM_STATE_MINOR;
+    bool is_grant = extra->kind == CM_KIND_GRANT;
+    bool is_end = may_end(before.record.kind) && cm_record_same_key(extra, &before.record);
+    bool may_lift = is_end || (is_minor ? is_grant && has_flag(extra, CM_RECORD_BY_GUARDIAN)
+                                        : !may_end(before.record.kind) && is_grant && extra->rank == CM_RANK_SUBJECT);
+    return may_lift ? VACUOUS : holds_if(!permits(ask_with_extra(w)));
+}
+
+/* LAW-5, LAW-6: whatever an import says. The only thing of a sender's that can change a refusal by a stop into an
+ * acceptance is the end of a restriction that it set itself. */
+static enum outcome an_import_never_lifts_a_stop(const struct world *w)
+{
+    struct cm_decision before = ask(w);
+    struct world import = *w;
+    import.extra.record.rank = CM_RANK_SENDER;
+    if (w->question.class != CM_CLASS_MARKETING || !is_stopped(before)) {
+        return VACUOUS;
+    }
+    bool is_its_own = cm_record_same_key(&import.extra.record, &before.record) && may_end(before.record.kind);
+    return is_its_own ? VACUOUS : holds_if(!permits(ask_with_extra(&import)));
+}
+
+/* LAW-5: not a lower one, not a higher one, and not for another cause. */
+static enum outcome another_rank_never_ends_a_restriction(const struct world *w)
+{
+    struct cm_decision before = ask(w);
+    struct world end = *w;
+    if (!is_stopped(before) || !may_end(before.record.kind)) {
+        return VACUOUS;
+    }
+    end.extra.field = w->events[0].field == WORLD_BOTH ? WORLD_BOTH : WORLD_FAMILY;
+    end.extra.record = before.record;
+    end.extra.record.flags |= CM_RECORD_ENDED;
+    end.extra.record.event_at += 1 + (cm_ms)(w->seed % 3000);
+    if (w->seed % 2 == 0) {
+        end.extra.record.rank = before.record.rank % CM_RANK_SYSTEM + 1;
+    } else {
+        end.extra.record.state = before.record.state % state_count(before.record.kind) + 1;
+    }
+    struct cm_decision after = ask_with_extra(&end);
+    return holds_if(is_stopped(after) && may_end(after.record.kind));
 }
 
 /* LAW-5 */
-static enum outcome only_the_subjects_own_grant_lifts_a_stop(const struct world *w)
+static enum outcome an_ended_restriction_restores_the_answer(const struct world *w)
 {
-    bool by_subject = w->extra.record.kind == CM_KIND_GRANT && w->extra.record.rank == CM_RANK_SUBJECT;
-    if (w->question.class != CM_CLASS_MARKETING || !is_stop_reason(ask(w).reason) ||
-        cm_kind_is_stop(w->extra.record.kind) || by_subject) {
+    struct world_records records = fold_all(w);
+    struct cm_decision before = world_ask(&records, &w->question);
+    struct world_event restriction = w->extra;
+    restriction.record.flags &= ~(unsigned)CM_RECORD_ENDED;
+    for (size_t i = 0; i < w->count; i++) {
+        if (cm_record_same_key(&w->events[i].record, &restriction.record)) {
+            return VACUOUS;
+        }
+    }
+    if (!may_end(restriction.record.kind)) {
         return VACUOUS;
     }
-    return holds_if(!permits(ask_with_extra(w)));
+    world_fold(&records, &restriction);
+    restriction.record.flags |= CM_RECORD_ENDED;
+    restriction.record.event_at++;
+    world_fold(&records, &restriction);
+    struct cm_decision after = world_ask(&records, &w->question);
+    return holds_if(same_answer(before, after) && before.dormant == after.dormant);
+}
+
+/* During the rotation of a pepper records of one key may be passed twice. LAW-3 */
+static enum outcome older_records_beside_the_newest_change_nothing(const struct world *w)
+{
+    struct world_records all = {0};
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->events[i].field != WORLD_FAMILY) {
+            all.exact[all.exact_count++] = w->events[i].record;
+        }
+        if (w->events[i].field != WORLD_EXACT) {
+            all.family[all.family_count++] = w->events[i].record;
+        }
+    }
+    return holds_if(same_answer(ask(w), world_ask(&all, &w->question)));
+}
+
+static bool is_in_world_below(void *context, uint32_t scope, uint32_t above)
+{
+    (void)context; /* the world has one tree: all scopes of the path above `purpose`, and what hangs below them */
+    static const uint32_t down[] = {WORLD_SENDER, WORLD_TOP, WORLD_AREA, WORLD_PARENT, WORLD_PURPOSE};
+    size_t at = 0;
+    while (at < sizeof(down) / sizeof(down[0]) && down[at] != scope) {
+        at++;
+    }
+    for (size_t i = 0; i < at && at < sizeof(down) / sizeof(down[0]); i++) {
+        if (down[i] == above) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An erasure takes records away (core/fold.h). Whether it did, or they came later or from a backup: what it covers
+ * permits nothing that its tombstone does not permit alone. */
+static enum outcome what_an_erasure_takes_would_not_have_counted(const struct world *w)
+{
+    struct world_records kept = fold_all(w);
+    struct world_records taken = kept;
+    struct cm_event erase = {.act = CM_ACT_ERASE, .outcome = CM_OUTCOME_APPLIED, .record = w->extra.record};
+    struct world_event tombstone = w->extra;
+    struct cm_fold exact = {taken.exact, taken.exact_count, WORLD_EVENTS_MAX};
+    struct cm_fold family = {taken.family, taken.family_count, WORLD_EVENTS_MAX};
+    if (w->extra.record.kind != CM_KIND_ERASED || w->extra.field != WORLD_BOTH) {
+        return VACUOUS;
+    }
+    for (size_t i = 0; i < w->count; i++) { /* a late and older erasure is stale, and takes nothing */
+        if (cm_record_same_key(&w->events[i].record, &erase.record)) {
+            return VACUOUS;
+        }
+    }
+    world_fold(&kept, &tombstone);
+    if (!cm_fold_apply(&exact, &erase, 1, is_in_world_below, NULL) ||
+        !cm_fold_apply(&family, &erase, 1, is_in_world_below, NULL)) {
+        return BROKEN;
+    }
+    taken.exact_count = exact.count;
+    taken.family_count = family.count;
+    return holds_if(permits(world_ask(&kept, &w->question)) == permits(world_ask(&taken, &w->question)));
 }
 
 /* LAW-7, LAW-9, LAW-14: time, a newer statement and fewer bases only ever take away. */
 static enum outcome waiting_never_permits_more(const struct world *w)
 {
     struct world later = *w;
-    later.question.now += 1 + (cm_ms)(w->seed % 3000);
-    for (size_t i = 0; i < w->count; i++) {
-        if (w->events[i].record.event_at > w->question.now) {
+    later.question.now += 1 + (cm_ms)(w->seed % 3000) * (w->seed % 3 == 0 ? 2678400 : 1);
+    for (size_t i = 0; i < w->count; i++) { /* what is dated ahead may come, and a bounce may lapse */
+        if (w->events[i].record.event_at > w->question.now || w->events[i].record.kind == CM_KIND_BOUNCED) {
             return VACUOUS;
         }
     }
@@ -266,53 +268,19 @@ static enum outcome fewer_bases_never_permit_more(const struct world *w)
     return holds_if(permits(ask(w)) || !permits(ask(&stricter)));
 }
 
-/* The newest event of a kind for exactly this purpose, as the law has it; events of the family are other mailboxes'. */
-static const struct cm_record *newest_exact(const struct world *w, enum cm_kind kind)
+static enum outcome dormancy_never_permits_more(const struct world *w)
 {
-    const struct cm_record *newest = NULL;
-    for (size_t i = 0; i < w->count; i++) {
-        const struct cm_record *r = &w->events[i].record;
-        if (w->events[i].field != WORLD_FAMILY && r->kind == kind && r->scope == WORLD_PURPOSE &&
-            (newest == NULL || cm_record_supersedes(r, newest))) {
-            newest = r;
-        }
-    }
-    return newest;
-}
-
-/* The law once more, said over the bare events: marketing may go out if and only if a basis that the stream accepts is
- * in force, and no stop covers the purpose or the subject's own grant is newer than all of them. */
-static enum outcome marketing_goes_out_as_the_law_says(const struct world *w)
-{
-    static const struct {
-        enum cm_kind kind;
-        unsigned bit;
-    } bases[] = {{CM_KIND_GRANT, CM_BASIS_EXPRESS},
-                 {CM_KIND_IMPLIED, CM_BASIS_IMPLIED},
-                 {CM_KIND_SOFT_OPTIN, CM_BASIS_SOFT_OPTIN},
-                 {CM_KIND_ASSERTED, CM_BASIS_ASSERTED}};
-    cm_ms stopped_at = -1;
-    bool want = false;
-    if (w->question.class != CM_CLASS_MARKETING) {
-        return VACUOUS;
-    }
-    for (size_t i = 0; i < w->count; i++) {
-        const struct cm_record *r = &w->events[i].record;
-        if (r->kind == CM_KIND_STOP && w->events[i].field != WORLD_EXACT &&
-            cm_scope_path_covers(&world_path, r->scope) && r->event_at > stopped_at) {
-            stopped_at = r->event_at;
-        }
-    }
-    for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
-        const struct cm_record *r = newest_exact(w, bases[i].kind);
-        bool in_force = r != NULL && (w->question.accept_basis & bases[i].bit) != 0 && r->event_at <= w->question.now &&
-                        (r->expiry_s == 0 || w->question.now < ((cm_ms)r->expiry_s + 1) * 1000) &&
-                        (r->kind != CM_KIND_GRANT || r->statement >= w->question.statement_floor);
-        bool open = stopped_at < 0 ||
-                    (r != NULL && r->kind == CM_KIND_GRANT && r->rank == CM_RANK_SUBJECT && r->event_at > stopped_at);
-        want = want || (in_force && open);
-    }
-    return holds_if(permits(ask(w)) == want);
+    struct world off = *w;
+    struct world warn = *w;
+    struct world refuse = *w;
+    struct world sooner = *w;
+    off.question.dormancy.act = CM_DORMANCY_OFF;
+    warn.question.dormancy.act = CM_DORMANCY_WARN;
+    refuse.question.dormancy.act = CM_DORMANCY_REFUSE;
+    sooner.question.dormancy.months--;
+    return holds_if(same_answer(ask(&off), ask(&warn)) && (permits(ask(&off)) || !permits(ask(&refuse))) &&
+                    (permits(ask(w)) || !permits(ask(&sooner))) && !ask(&off).dormant && !ask(&refuse).dormant &&
+                    (!ask(&warn).dormant || !same_answer(ask(&warn), ask(&refuse))));
 }
 
 /* LAW-3: irreflexive, antisymmetric, transitive, and total but for records that state the same. */
@@ -361,11 +329,18 @@ static const struct property {
     PROPERTY(another_stop_never_permits_more),
     PROPERTY(a_grant_never_changes_another_purpose),
     PROPERTY(a_stop_binds_what_it_named_and_nothing_else),
-    PROPERTY(only_the_subjects_own_grant_lifts_a_stop),
+    PROPERTY(only_whom_the_law_names_lifts_a_stop),
+    PROPERTY(an_import_never_lifts_a_stop),
+    PROPERTY(another_rank_never_ends_a_restriction),
+    PROPERTY(an_ended_restriction_restores_the_answer),
+    PROPERTY(older_records_beside_the_newest_change_nothing),
+    PROPERTY(what_an_erasure_takes_would_not_have_counted),
     PROPERTY(waiting_never_permits_more),
     PROPERTY(a_newer_statement_never_permits_more),
     PROPERTY(fewer_bases_never_permit_more),
+    PROPERTY(dormancy_never_permits_more),
     PROPERTY(marketing_goes_out_as_the_law_says),
+    PROPERTY(asking_goes_out_as_the_law_says),
     PROPERTY(one_record_supersedes_another_in_a_total_order),
     PROPERTY(packing_keeps_the_answer),
 };
@@ -408,10 +383,10 @@ static bool property_holds(const struct property *property, uint64_t seed)
 {
     unsigned checked = 0;
     struct generator seeds = {seed};
-    uint64_t first = next(&seeds); /* seeds from the clock are neighbours, and their runs must not be the same ones */
+    uint64_t first = dice(&seeds); /* seeds from the clock are neighbours, and their runs must not be the same ones */
     for (unsigned run = 0; run < RUNS; run++) {
         struct generator g = {first + run};
-        struct world w = random_world(next(&g));
+        struct world w = random_world(dice(&g));
         enum outcome outcome = property->check(&w);
         if (outcome == BROKEN) {
             print_broken(property, &w, seed, run);

@@ -2,12 +2,15 @@
 
 #include <assert.h>
 
-const struct cm_scope_path world_path = {{WORLD_PURPOSE, WORLD_PARENT, WORLD_SENDER, WORLD_EVERYBODY}, 4};
+const struct cm_scope_path world_path = {
+    {WORLD_PURPOSE, WORLD_PARENT, WORLD_AREA, WORLD_TOP, WORLD_SENDER, WORLD_EVERYBODY}, 6};
+
+const char *const world_flags[3] = {"evidence", "guardian", "ended"};
 
 static void fold_into(struct cm_record *records, size_t *count, const struct cm_record *event)
 {
     for (size_t i = 0; i < *count; i++) {
-        if (records[i].scope == event->scope && records[i].kind == event->kind) {
+        if (cm_record_same_key(&records[i], event)) {
             if (cm_record_supersedes(event, &records[i])) {
                 records[i] = *event;
             }
@@ -40,10 +43,14 @@ const char *world_scope_name(uint32_t scope)
     case WORLD_EVERYBODY: return "everybody";
     case WORLD_SENDER: return "sender";
     case WORLD_OTHER_SENDER: return "other_sender";
+    case WORLD_TOP: return "top";
+    case WORLD_AREA: return "area";
     case WORLD_PARENT: return "parent";
+    case WORLD_COUSIN: return "cousin";
     case WORLD_PURPOSE: return "purpose";
     case WORLD_SIBLING: return "sibling";
     case WORLD_CHILD: return "child";
+    case WORLD_GRANDCHILD: return "grandchild";
     case WORLD_OTHER_SENDERS_PURPOSE: return "other_senders_purpose";
     }
     return NULL;
@@ -65,14 +72,21 @@ void world_print_event(FILE *to, const struct world_event *event)
     if (r->source != CM_SOURCE_UNSET) {
         (void)fprintf(to, " source=%s", cm_source_name(r->source));
     }
-    if (r->flags != 0) {
-        (void)fprintf(to, " evidence");
+    if (r->last_use_month != 0) {
+        unsigned month = CM_LAST_USE_EPOCH + r->last_use_month;
+        (void)fprintf(to, " used=%04u-%02u", 1970 + month / 12, month % 12 + 1);
+    }
+    for (size_t i = 0; i < sizeof(world_flags) / sizeof(world_flags[0]); i++) {
+        (void)fprintf(to, "%s%s", (r->flags & 1U << i) != 0 ? " " : "",
+                      (r->flags & 1U << i) != 0 ? world_flags[i] : "");
     }
 }
 
 void world_print_question(FILE *to, const struct cm_question *q)
 {
-    (void)fprintf(to, "class=%s accept=0x%x floor=%u now=%lld.%03lld",
+    static const char *const acts[] = {"off", "warn", "refuse"};
+    (void)fprintf(to, "class=%s accept=0x%x floor=%u dormancy=%s:%u now=%lld.%03lld",
                   q->class == CM_CLASS_CONSENT_REQUEST ? "consent_request" : "marketing", q->accept_basis,
-                  (unsigned)q->statement_floor, (long long)(q->now / 1000), (long long)(q->now % 1000));
+                  (unsigned)q->statement_floor, acts[q->dormancy.act], q->dormancy.months, (long long)(q->now / 1000),
+                  (long long)(q->now % 1000));
 }

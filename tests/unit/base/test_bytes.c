@@ -55,10 +55,25 @@ static void no_bytes_are_zero_and_touch_nothing(void **state)
     assert_int_equal(cm_get_be(out, 0), 0);
 }
 
+static void zero_is_zero_in_every_byte(void **state)
+{
+    (void)state;
+    uint8_t bytes[5] = {0};
+    assert_true(cm_is_zero(bytes, sizeof(bytes)));
+    assert_true(cm_is_zero(bytes, 0));
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = 0x80;
+        assert_false(cm_is_zero(bytes, sizeof(bytes)));
+        assert_true(cm_is_zero(bytes, i));
+        bytes[i] = 0;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_width_packs_and_unpacks),
+        cmocka_unit_test(zero_is_zero_in_every_byte),
         cmocka_unit_test(what_does_not_fit_is_the_high_part),
         cmocka_unit_test(no_bytes_are_zero_and_touch_nothing),
     };

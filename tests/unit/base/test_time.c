@@ -194,6 +194,8 @@ static void test_calendar_agrees_with_the_library(void **state)
         assert_string_equal(got, want);
         cm_time_day(day * DAY + DAY - 1, got);
         assert_string_equal(got, want);
+        assert_int_equal(cm_time_month(day * DAY), (tm.tm_year - 70) * 12 + tm.tm_mon);
+        assert_int_equal(cm_time_month(day * DAY + DAY - 1), (tm.tm_year - 70) * 12 + tm.tm_mon);
         if (day >= 0) {
             char text[CM_TIME_TEXT_BYTES];
             cm_time_format(day * DAY + day % DAY, text);

@@ -228,11 +228,170 @@ static void a_full_set_of_foreign_records_changes_nothing(void **state)
     expect("with", decide(records, FOREIGN + 1, question()), CM_VERDICT_ACCEPT, CM_REASON_EXPRESS);
 }
 
-static void a_seal_is_no_consent(void **state)
+static void seals_and_forwards_are_no_consent_and_no_stop(void **state)
 {
     (void)state;
-    struct cm_record seal = record(PURPOSE, CM_KIND_SEAL, 0);
-    expect("seal", decide(&seal, 1, question()), CM_VERDICT_REFUSE, CM_REASON_NO_CONSENT);
+    static const enum cm_kind kinds[] = {CM_KIND_SEAL, CM_KIND_FORWARD};
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        struct cm_record records[] = {record(PURPOSE, kinds[i], 0), record(CM_SCOPE_EVERYBODY, kinds[i], 0),
+                                      record(PURPOSE, CM_KIND_GRANT, 1)};
+        expect("alone", decide(records, 2, question()), CM_VERDICT_REFUSE, CM_REASON_NO_CONSENT);
+        expect("beside a grant", decide(records, 3, question()), CM_VERDICT_ACCEPT, CM_REASON_EXPRESS);
+    }
+}
+
+/* Every state of every kind that forbids has a reason, and a grant is kept out by each. */
+static void every_stop_stops(void **state)
+{
+    (void)state;
+    static const struct {
+        enum cm_kind kind;
+        enum cm_reason reasons[4];
+    } rows[] = {
+        {CM_KIND_STOP, {CM_REASON_REFUSED, CM_REASON_WITHDRAWN, CM_REASON_OBJECTED, CM_REASON_COMPLAINED}},
+        {CM_KIND_BOUNCED, {CM_REASON_BOUNCED, CM_REASON_BOUNCED}},
+        {CM_KIND_RESTRICTED, {CM_REASON_MINOR, CM_REASON_RESTRICTED, CM_REASON_DECEASED}},
+        {CM_KIND_SUSPENDED, {CM_REASON_SUSPENDED, CM_REASON_SUSPENDED}},
+        {CM_KIND_ERASED, {CM_REASON_ERASED}},
+    };
+    size_t stops = 0;
+    for (unsigned kind = 0; kind < 16; kind++) {
+        stops += cm_kind_is_stop((enum cm_kind)kind) ? 1 : 0;
+    }
+    assert_int_equal(stops, COUNT(rows));
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_true(cm_kind_is_stop(rows[i].kind));
+        for (unsigned value = 1; cm_state_name(rows[i].kind, value) != NULL; value++) {
+            struct cm_record records[] = {record(SENDER, rows[i].kind, 7), record(PURPOSE, CM_KIND_GRANT, 1)};
+            records[0].state = value;
+            struct cm_decision got = decide(records, 2, question());
+            expect(cm_state_name(rows[i].kind, value), got, CM_VERDICT_REFUSE, rows[i].reasons[value - 1]);
+            assert_int_equal(got.record.kind, rows[i].kind);
+            assert_int_equal(got.record.scope, SENDER);
+        }
+    }
+}
+
+/* During the rotation of a pepper a key may stand at two places; the record that supersedes counts, wherever it is. */
+static void of_one_key_that_stands_twice_the_superseding_record_counts(void **state)
+{
+    (void)state;
+    struct cm_record grant = record(PURPOSE, CM_KIND_GRANT, 100);
+    struct cm_record older_statement = grant;
+    struct cm_record minor = record(SENDER, CM_KIND_RESTRICTED, 50);
+    struct cm_record minor_over = minor;
+    struct cm_record bounced = record(SENDER, CM_KIND_BOUNCED, 50);
+    struct cm_record bounced_before = bounced;
+    struct cm_record request = record(PURPOSE, CM_KIND_REQUEST, 100);
+    struct cm_record request_before = request;
+    older_statement.event_at = 99;
+    older_statement.expiry_s = 1;
+    minor_over.event_at = 51;
+    minor_over.flags = CM_RECORD_ENDED;
+    bounced.expiry_s = NOW_S - 1;
+    bounced_before.event_at = 49;
+    bounced_before.expiry_s = NOW_S;
+    request_before.event_at = 99;
+    request_before.expiry_s = 1;
+    const struct {
+        const char *name;
+        struct cm_record a;
+        struct cm_record b;
+        enum cm_stream_class class;
+        enum cm_reason want;
+    } rows[] = {
+        {"the newer grant", grant, older_statement, CM_CLASS_MARKETING, CM_REASON_EXPRESS},
+        {"the end of a restriction", minor, minor_over, CM_CLASS_MARKETING, CM_REASON_EXPRESS},
+        {"the newer bounce, although it lapsed", bounced, bounced_before, CM_CLASS_MARKETING, CM_REASON_EXPRESS},
+        {"the newer request", request, request_before, CM_CLASS_CONSENT_REQUEST, CM_REASON_REQUEST},
+        {"a key that stands twice alike", minor, minor, CM_CLASS_MARKETING, CM_REASON_MINOR},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        for (int swapped = 0; swapped < 2; swapped++) {
+            struct cm_record records[] = {swapped == 1 ? rows[i].b : rows[i].a, swapped == 1 ? rows[i].a : rows[i].b,
+                                          grant};
+            struct cm_question q = question();
+            q.class = rows[i].class;
+            assert_int_equal(decide(records, 3, q).reason, rows[i].want);
+        }
+    }
+}
+
+static void records_beyond_the_count_are_not_read(void **state)
+{
+    (void)state;
+    struct cm_record records[] = {record(SENDER, CM_KIND_RESTRICTED, 50), record(SENDER, CM_KIND_RESTRICTED, 51),
+                                  record(PURPOSE, CM_KIND_GRANT, 1)};
+    records[1].flags = CM_RECORD_ENDED;
+    expect("the restriction", decide(records, 1, question()), CM_VERDICT_REFUSE, CM_REASON_MINOR);
+    expect("and its end", decide(records, 2, question()), CM_VERDICT_REFUSE, CM_REASON_NO_CONSENT);
+    expect("and a grant", decide(records, 3, question()), CM_VERDICT_ACCEPT, CM_REASON_EXPRESS);
+}
+
+/* Months of the calendar: the month of the grant, or of its last use, and so many whole months after it. */
+static void dormancy_counts_whole_months(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        const char *given;
+        uint8_t last_use; /* months since 2020-01 */
+        const char *now;
+        unsigned months;
+        bool want;
+    } rows[] = {
+        {"the last millisecond of the last month", "2026-01-01", 0, "2026-02-28T23:59:59.999Z", 1, false},
+        {"the first millisecond after", "2026-01-01", 0, "2026-03-01", 1, true},
+        {"given at the end of its month", "2026-01-31T23:59:59.999Z", 0, "2026-02-28T23:59:59.999Z", 1, false},
+        {"over the turn of the year", "2025-12-31", 0, "2026-02-01", 1, true},
+        {"36 months, not over", "2023-11-23", 0, "2026-11-30T23:59:59.999Z", 36, false},
+        {"36 months, over", "2023-11-23", 0, "2026-12-01", 36, true},
+        {"used later", "2023-11-23", 12, "2026-12-01", 70, false},
+        {"use counts from its own month", "2019-01-01", 12, "2021-02-28", 1, false},
+        {"use is over too", "2019-01-01", 12, "2021-03-01", 1, true},
+        {"a use before the grant does not make it older", "2026-01-01", 1, "2026-02-01", 1, false},
+        {"the first month there is", "1970-01-01", 0, "1970-03-01", 1, true},
+        {"never used is not used in 2020", "2015-01-01", 0, "2020-03-01", 2, true},
+        {"the last month that a record can hold", "2020-01-01", 255, "2041-05-01", 1, false},
+        {"the longest wait", "2020-01-01", 0, "2040-01-31", CM_DORMANCY_MONTHS_MAX, false},
+        {"the longest wait, over", "2020-01-01", 0, "2040-02-01", CM_DORMANCY_MONTHS_MAX, true},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct cm_record grant = record(PURPOSE, CM_KIND_GRANT, 0);
+        struct cm_question q = question();
+        assert_true(cm_time_parse(cm_span_of(rows[i].given), &grant.event_at));
+        assert_true(cm_time_parse(cm_span_of(rows[i].now), &q.now));
+        grant.last_use_month = rows[i].last_use;
+        q.dormancy = (struct cm_dormancy){rows[i].months, CM_DORMANCY_REFUSE};
+        expect(rows[i].name, decide(&grant, 1, q), rows[i].want ? CM_VERDICT_REFUSE : CM_VERDICT_ACCEPT,
+               rows[i].want ? CM_REASON_DORMANT : CM_REASON_EXPRESS);
+        q.dormancy.act = CM_DORMANCY_WARN;
+        struct cm_decision got = decide(&grant, 1, q);
+        expect(rows[i].name, got, CM_VERDICT_ACCEPT, CM_REASON_EXPRESS);
+        assert_int_equal(got.dormant, rows[i].want);
+        q.dormancy.act = CM_DORMANCY_OFF;
+        got = decide(&grant, 1, q);
+        expect(rows[i].name, got, CM_VERDICT_ACCEPT, CM_REASON_EXPRESS);
+        assert_false(got.dormant);
+    }
+}
+
+static void only_express_consent_grows_dormant(void **state)
+{
+    (void)state;
+    static const enum cm_kind kinds[] = {CM_KIND_IMPLIED, CM_KIND_SOFT_OPTIN, CM_KIND_ASSERTED};
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        struct cm_record weak = record(PURPOSE, kinds[i], 1);
+        struct cm_question q = question();
+        q.accept_basis = CM_BASIS_IMPLIED | CM_BASIS_SOFT_OPTIN | CM_BASIS_ASSERTED;
+        q.now = CM_MS_MAX;
+        for (unsigned act = CM_DORMANCY_OFF; act <= CM_DORMANCY_REFUSE; act++) {
+            q.dormancy = (struct cm_dormancy){1, (enum cm_dormancy_act)act};
+            struct cm_decision got = decide(&weak, 1, q);
+            assert_int_equal(got.verdict, CM_VERDICT_ACCEPT);
+            assert_false(got.dormant);
+        }
+    }
 }
 
 static void the_builders_say_what_they_are_told(void **state)
@@ -259,7 +418,12 @@ int main(void)
         cmocka_unit_test(grants_are_exact_and_stops_are_of_the_family),
         cmocka_unit_test(a_deep_purpose_looks_at_its_whole_path),
         cmocka_unit_test(a_full_set_of_foreign_records_changes_nothing),
-        cmocka_unit_test(a_seal_is_no_consent),
+        cmocka_unit_test(seals_and_forwards_are_no_consent_and_no_stop),
+        cmocka_unit_test(every_stop_stops),
+        cmocka_unit_test(of_one_key_that_stands_twice_the_superseding_record_counts),
+        cmocka_unit_test(records_beyond_the_count_are_not_read),
+        cmocka_unit_test(dormancy_counts_whole_months),
+        cmocka_unit_test(only_express_consent_grows_dormant),
         cmocka_unit_test(the_builders_say_what_they_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,8 +110,9 @@ static void unknown_values_are_malformed(void **state)
         {"version 0", 0, 0, false},
         {"version 2", 0, 2, false},
         {"act 0", 1, 0, false},
-        {"act grant", 1, 1, true},
-        {"act 3", 1, 3, false},
+        {"act withdraw", 1, 2, true},
+        {"an act that does not write stops", 1, 1, false},
+        {"act 12", 1, 12, false},
         {"act 255", 1, 255, false},
         {"outcome 0", 2, 0, false},
         {"outcome applied", 2, 1, true},
@@ -120,7 +121,8 @@ static void unknown_values_are_malformed(void **state)
         {"bucket 1279", 11, 0x04, false},
         {"record of another version", 25, 0x26, false},
         {"record without a kind", 25, 0x10, false},
-        {"record of an unknown kind", 25, 0x17, false},
+        {"record of an unknown kind", 25, 0x1d, false},
+        {"record of a kind that the act does not write", 25, 0x12, false},
         {"record without a state", 26, 0x01, false},
         {"record without a rank", 26, 0x40, false},
         {"record of an unknown source", 27, 0x1f, false},
@@ -138,17 +140,117 @@ static void unknown_values_are_malformed(void **state)
     }
 }
 
-/* A salt is no state of consent; it is written beside the events and never by one. */
-static void a_seal_is_no_event(void **state)
+/* Every act beside every kind, and with and without an end: only what it writes is an event. A salt is no state of
+ * consent; it is written beside the events and never by one. */
+static void an_act_writes_its_own_kinds_only(void **state)
+{
+    (void)state;
+    static const struct {
+        enum cm_act act;
+        enum cm_kind kinds[11];
+        bool ended;
+        bool not_ended;
+    } rows[] = {
+        {CM_ACT_GRANT, {CM_KIND_GRANT, CM_KIND_IMPLIED, CM_KIND_SOFT_OPTIN, CM_KIND_ASSERTED}, false, true},
+        {CM_ACT_WITHDRAW, {CM_KIND_STOP}, false, true},
+        {CM_ACT_REQUEST, {CM_KIND_REQUEST}, false, true},
+        {CM_ACT_CONFIRM, {CM_KIND_GRANT}, false, true},
+        {CM_ACT_RESTRICT, {CM_KIND_RESTRICTED}, false, true},
+        {CM_ACT_SUSPEND, {CM_KIND_SUSPENDED}, false, true},
+        {CM_ACT_END, {CM_KIND_RESTRICTED, CM_KIND_SUSPENDED}, true, false},
+        {CM_ACT_BOUNCE, {CM_KIND_BOUNCED}, false, true},
+        {CM_ACT_ERASE, {CM_KIND_ERASED}, false, true},
+        {CM_ACT_FORWARD,
+         {CM_KIND_GRANT, CM_KIND_IMPLIED, CM_KIND_SOFT_OPTIN, CM_KIND_ASSERTED, CM_KIND_REQUEST, CM_KIND_STOP,
+          CM_KIND_BOUNCED, CM_KIND_RESTRICTED, CM_KIND_SUSPENDED, CM_KIND_ERASED, CM_KIND_FORWARD},
+         true,
+         true},
+        {CM_ACT_NOTE, {0}, false, false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        for (unsigned kind = 0; kind < 16; kind++) {
+            for (unsigned ended = 0; ended < 2; ended++) {
+                uint8_t packed[CM_EVENT_MAX_BYTES];
+                struct cm_event event = sample(false);
+                struct cm_event out;
+                bool can_end = kind == CM_KIND_RESTRICTED || kind == CM_KIND_SUSPENDED;
+                bool want = false;
+                for (size_t k = 0; k < COUNT(rows[i].kinds) && kind != CM_KIND_UNSET; k++) {
+                    want = want || rows[i].kinds[k] == (enum cm_kind)kind;
+                }
+                want = want && (ended == 1 ? rows[i].ended && can_end : rows[i].not_ended);
+                event.record.scope = kind == CM_KIND_FORWARD ? 0 : 7;
+                event.record.kind = (enum cm_kind)kind;
+                event.record.state = CM_STATE_GIVEN;
+                event.record.flags = ended == 1 ? CM_RECORD_ENDED : 0;
+                (void)cm_event_encode(&event, packed);
+                packed[1] = (uint8_t)rows[i].act; /* a note is not encoded with a record */
+                if (cm_event_decode(span_of(packed, CM_EVENT_BYTES), &out) != want) {
+                    fail_msg("%s, kind %u, ended %u", cm_act_name(rows[i].act), kind, ended);
+                }
+            }
+        }
+    }
+}
+
+/* LAW-16: a note has no subject and no record, and always its document. */
+static void a_note_is_all_zero_but_for_its_document(void **state)
+{
+    (void)state;
+    uint8_t packed[CM_EVENT_MAX_BYTES];
+    struct cm_event note = sample(true);
+    struct cm_event out;
+    note.act = CM_ACT_NOTE;
+    note.outcome = CM_OUTCOME_APPLIED;
+    note.record.flags = 0;
+    assert_int_equal(cm_event_encode(&note, packed), CM_EVENT_MAX_BYTES);
+    assert_true(cm_event_decode(span_of(packed, CM_EVENT_MAX_BYTES), &out));
+    assert_int_equal(out.act, CM_ACT_NOTE);
+    assert_int_equal(out.record.kind, CM_KIND_UNSET);
+    assert_int_equal(out.bucket, 0);
+    assert_true(out.previous == note.previous);
+    assert_memory_equal(out.id, note.id, CM_EVENT_ID_BYTES);
+    assert_memory_equal(out.evidence_sha256, note.evidence_sha256, CM_SHA256_BYTES);
+    assert_false(cm_event_decode(span_of(packed, CM_EVENT_BYTES), &out));
+    for (size_t i = 11; i < 40; i++) {
+        assert_int_equal(packed[i], 0);
+        packed[i] = 1;
+        assert_false(cm_event_decode(span_of(packed, CM_EVENT_MAX_BYTES), &out));
+        packed[i] = 0;
+    }
+    packed[1] = CM_ACT_GRANT; /* only a note has no record */
+    assert_false(cm_event_decode(span_of(packed, CM_EVENT_MAX_BYTES), &out));
+}
+
+static void a_forward_tells_the_whole_place(void **state)
 {
     (void)state;
     uint8_t packed[CM_EVENT_MAX_BYTES];
     struct cm_event event = sample(false);
     struct cm_event out;
-    event.record.kind = CM_KIND_GRANT;
-    event.record.state = CM_STATE_GIVEN;
+    event.act = CM_ACT_FORWARD;
+    event.record = (struct cm_record){
+        .kind = CM_KIND_FORWARD,
+        .state = CM_STATE_GIVEN,
+        .rank = CM_RANK_SYSTEM,
+        .forward = {.pepper = 2, .partition = 1023, .bucket = 1, .field = {1, 2, 3, 4, 5, 6, 7, 8}},
+    };
     assert_true(cm_event_decode(span_of(packed, cm_event_encode(&event, packed)), &out));
-    event.record.kind = CM_KIND_SEAL;
+    assert_int_equal(out.record.forward.pepper, 2);
+    assert_int_equal(out.record.forward.partition, 1023);
+    assert_int_equal(out.record.forward.bucket, 1);
+    assert_memory_equal(out.record.forward.field, event.record.forward.field, CM_FIELD_BYTES);
+}
+
+static void a_bucket_has_ten_bits(void **state)
+{
+    (void)state;
+    uint8_t packed[CM_EVENT_MAX_BYTES];
+    struct cm_event event = sample(false);
+    struct cm_event out;
+    event.bucket = 1023;
+    assert_true(cm_event_decode(span_of(packed, cm_event_encode(&event, packed)), &out));
+    event.bucket = 1024;
     assert_false(cm_event_decode(span_of(packed, cm_event_encode(&event, packed)), &out));
 }
 
@@ -182,10 +284,13 @@ static void a_refused_decode_leaves_out_alone(void **state)
 static void names_exist_for_known_values_only(void **state)
 {
     (void)state;
-    assert_string_equal(cm_act_name(CM_ACT_GRANT), "grant");
-    assert_string_equal(cm_act_name(CM_ACT_WITHDRAW), "withdraw");
+    static const char *const acts[] = {"grant", "withdraw", "request", "confirm", "restrict", "suspend",
+                                       "end",   "bounce",   "erase",   "forward", "note"};
+    for (size_t i = 0; i < COUNT(acts); i++) {
+        assert_string_equal(cm_act_name((enum cm_act)(CM_ACT_GRANT + i)), acts[i]);
+    }
     assert_null(cm_act_name(CM_ACT_UNSET));
-    assert_null(cm_act_name((enum cm_act)3));
+    assert_null(cm_act_name((enum cm_act)(CM_ACT_NOTE + 1)));
     assert_string_equal(cm_outcome_name(CM_OUTCOME_APPLIED), "applied");
     assert_string_equal(cm_outcome_name(CM_OUTCOME_STALE), "stale");
     assert_null(cm_outcome_name(CM_OUTCOME_UNSET));
@@ -256,7 +361,10 @@ int main(void)
         cmocka_unit_test(what_was_encoded_decodes),
         cmocka_unit_test(a_records_place_in_the_ledger_is_not_part_of_it),
         cmocka_unit_test(unknown_values_are_malformed),
-        cmocka_unit_test(a_seal_is_no_event),
+        cmocka_unit_test(an_act_writes_its_own_kinds_only),
+        cmocka_unit_test(a_note_is_all_zero_but_for_its_document),
+        cmocka_unit_test(a_forward_tells_the_whole_place),
+        cmocka_unit_test(a_bucket_has_ten_bits),
         cmocka_unit_test(only_the_two_lengths_are_events),
         cmocka_unit_test(a_refused_decode_leaves_out_alone),
         cmocka_unit_test(names_exist_for_known_values_only),

@@ -26,10 +26,17 @@ static enum cm_verdict verdict_of(enum cm_reason reason)
     case CM_REASON_OLDER_STATEMENT:
     case CM_REASON_BASIS_NOT_ACCEPTED:
     case CM_REASON_NOT_YET:
+    case CM_REASON_DORMANT:
+    case CM_REASON_RESTRICTED:
+    case CM_REASON_DECEASED:
+    case CM_REASON_MINOR:
+    case CM_REASON_SUSPENDED:
     case CM_REASON_REFUSED:
     case CM_REASON_WITHDRAWN:
     case CM_REASON_OBJECTED:
     case CM_REASON_COMPLAINED:
+    case CM_REASON_BOUNCED:
+    case CM_REASON_ERASED:
     case CM_REASON_PURPOSE_UNKNOWN:
     case CM_REASON_PURPOSE_RETIRED:
     case CM_REASON_UNDECLARED_BULK:
@@ -154,6 +161,13 @@ static void the_codes_are_those_of_the_design(void **state)
         {CM_REASON_WITHDRAWN, "550", "5.7.1"},
         {CM_REASON_OBJECTED, "550", "5.7.1"},
         {CM_REASON_COMPLAINED, "550", "5.7.1"},
+        {CM_REASON_DORMANT, "550", "5.7.1"},
+        {CM_REASON_RESTRICTED, "550", "5.7.1"},
+        {CM_REASON_DECEASED, "550", "5.7.1"},
+        {CM_REASON_MINOR, "550", "5.7.1"},
+        {CM_REASON_SUSPENDED, "550", "5.7.1"},
+        {CM_REASON_BOUNCED, "550", "5.7.1"}, /* not 5.1.1: we did not try the mailbox */
+        {CM_REASON_ERASED, "550", "5.7.1"},
         {CM_REASON_PURPOSE_UNKNOWN, "550", "5.7.1"},
         {CM_REASON_PURPOSE_RETIRED, "550", "5.7.1"},
         {CM_REASON_UNDECLARED_BULK, "550", "5.7.1"},

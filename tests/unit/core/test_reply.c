@@ -104,9 +104,12 @@ static void the_discreet_text_is_the_same_for_all(void **state)
 {
     (void)state;
     static const enum cm_reason reasons[] = {
-        CM_REASON_NO_CONSENT, CM_REASON_REQUEST_OPEN,       CM_REASON_LAPSED,  CM_REASON_OLDER_STATEMENT,
-        CM_REASON_NOT_YET,    CM_REASON_BASIS_NOT_ACCEPTED, CM_REASON_REFUSED, CM_REASON_WITHDRAWN,
-        CM_REASON_OBJECTED,   CM_REASON_COMPLAINED};
+        CM_REASON_NO_CONSENT,      CM_REASON_REQUEST_OPEN, CM_REASON_LAPSED,
+        CM_REASON_OLDER_STATEMENT, CM_REASON_NOT_YET,      CM_REASON_BASIS_NOT_ACCEPTED,
+        CM_REASON_REFUSED,         CM_REASON_WITHDRAWN,    CM_REASON_OBJECTED,
+        CM_REASON_COMPLAINED,      CM_REASON_DORMANT,      CM_REASON_RESTRICTED,
+        CM_REASON_DECEASED,        CM_REASON_MINOR,        CM_REASON_SUSPENDED,
+        CM_REASON_BOUNCED,         CM_REASON_ERASED};
     struct cm_reply_facts facts = {
         .recipients = {CM_SPAN("ada@example.org")}, .recipient_count = 1, .purpose = "acme/news", .url = URL};
     struct cm_reply first = make(CM_VERDICT_REFUSE, reasons[0], facts);
@@ -124,7 +127,9 @@ static void the_discreet_text_is_the_same_for_all(void **state)
 static bool is_stop(enum cm_reason reason)
 {
     return reason == CM_REASON_REFUSED || reason == CM_REASON_WITHDRAWN || reason == CM_REASON_OBJECTED ||
-           reason == CM_REASON_COMPLAINED;
+           reason == CM_REASON_COMPLAINED || reason == CM_REASON_BOUNCED || reason == CM_REASON_ERASED ||
+           reason == CM_REASON_RESTRICTED || reason == CM_REASON_DECEASED || reason == CM_REASON_MINOR ||
+           reason == CM_REASON_SUSPENDED;
 }
 
 static void every_stop_speaks_of_the_suppression_list(void **state)

@@ -1,7 +1,8 @@
-/* Big-endian integers in packed records and events. Pure; the caller answers for the bounds. */
+/* Packed bytes: big-endian integers, and what must be zero. Pure; the caller answers for the bounds. */
 #ifndef BASE_BYTES_H
 #define BASE_BYTES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,15 @@ static inline uint64_t cm_get_be(const uint8_t *in, size_t bytes)
         value = value << 8 | in[i];
     }
     return value;
+}
+
+static inline bool cm_is_zero(const uint8_t *in, size_t bytes)
+{
+    size_t i = 0;
+    while (i < bytes && in[i] == 0) {
+        i++;
+    }
+    return i == bytes;
 }
 
 #endif

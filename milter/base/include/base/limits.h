@@ -19,8 +19,12 @@
 #define CM_LIMIT_REPLY_BYTES (16 * 1048576) /* one answer of Redis; a larger one is malformed */
 #define CM_LIMIT_RECORDS 1024               /* records of one subject; more is malformed */
 #define CM_LIMIT_EVIDENCE_BYTES 4096        /* one evidence document */
+#define CM_LIMIT_NOTE_BYTES 262144          /* one note of the ledger: a table of all streams */
 #define CM_LIMIT_REF_BYTES 32               /* a sender's own reference */
 #define CM_LIMIT_STATEMENT_BYTES 65536      /* text of one statement */
+#define CM_LIMIT_KEEPERS 16                 /* whose beat a look-up asks for; more is a configuration error */
+#define CM_LIMIT_KEEPER_NAME_BYTES 32       /* longer is a configuration error */
+#define CM_LIMIT_USES_QUEUED 4096           /* uses waiting to be written; more are left by later mail */
 #define CM_LIMIT_REFUSALS_QUEUED 2048       /* refusals waiting to be written; more are counted as lost */
 
 #endif

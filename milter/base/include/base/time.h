@@ -24,6 +24,9 @@ bool cm_time_parse(struct cm_span s, cm_ms *out_at);
  * target month lacks becomes its last day (31 Jan + 1 month = 28 or 29 Feb). LAW-7 */
 cm_ms cm_time_add_months_end_of_day(cm_ms at, unsigned months);
 
+/* The calendar month of `at` in UTC, counted from 1970-01, which is 0. */
+int64_t cm_time_month(cm_ms at);
+
 /* "YYYYMMDD" and a NUL, UTC. */
 void cm_time_day(cm_ms at, char out[9]);
 

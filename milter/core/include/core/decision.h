@@ -8,6 +8,7 @@
 #ifndef CORE_DECISION_H
 #define CORE_DECISION_H
 
+#include "core/dormancy.h"
 #include "core/record.h"
 #include "core/scope.h"
 #include "core/stream.h"
@@ -32,11 +33,19 @@ enum cm_reason {
     CM_REASON_OLDER_STATEMENT,
     CM_REASON_BASIS_NOT_ACCEPTED,
     CM_REASON_NOT_YET, /* the only grant is dated in the future */
-    /* refuse: a stop */
+    CM_REASON_DORMANT, /* not used for longer than the purpose allows */
+    /* refuse: a stop that only its own rank ends, or a guardian's consent */
+    CM_REASON_RESTRICTED,
+    CM_REASON_DECEASED,
+    CM_REASON_MINOR, /* LAW-15 */
+    CM_REASON_SUSPENDED,
+    /* refuse: a stop that the subject's own newer grant lifts */
     CM_REASON_REFUSED,
     CM_REASON_WITHDRAWN,
     CM_REASON_OBJECTED,
     CM_REASON_COMPLAINED,
+    CM_REASON_BOUNCED,
+    CM_REASON_ERASED,
     /* refuse: the message */
     CM_REASON_PURPOSE_UNKNOWN,
     CM_REASON_PURPOSE_RETIRED,
@@ -51,8 +60,9 @@ enum cm_reason {
     CM_REASON_COUNT,
 };
 
-/* The records of one subject. Grants and requests are looked for under the exact address, stops under the mailbox
- * family (LAW-8); for most subjects both point to the same records. */
+/* The records of one subject, in any order. Grants and requests are looked for under the exact address, stops under the
+ * mailbox family (LAW-8); for most subjects both point to the same records. Records of one key may stand twice, as
+ * while a pepper is rotated: the one that supersedes counts. */
 struct cm_subject_records {
     const struct cm_record *exact;
     size_t exact_count;
@@ -62,9 +72,10 @@ struct cm_subject_records {
 
 struct cm_question {
     const struct cm_scope_path *path;
-    enum cm_stream_class class; /* marketing or consent_request */
-    unsigned accept_basis;      /* cm_basis_bit; LAW-14 */
-    uint16_t statement_floor;   /* cm_statement_floor at now; LAW-9 */
+    enum cm_stream_class class;  /* marketing or consent_request */
+    unsigned accept_basis;       /* cm_basis_bit; LAW-14 */
+    uint16_t statement_floor;    /* cm_statement_floor at now; LAW-9 */
+    struct cm_dormancy dormancy; /* of the purpose */
     cm_ms now;
 };
 
@@ -72,11 +83,14 @@ struct cm_decision {
     enum cm_verdict verdict;
     enum cm_reason reason;
     enum cm_trouble trouble; /* if reason is TROUBLE */
+    bool dormant;            /* accepted, with consent that was not used for longer than the purpose wishes */
+    uint8_t use_month;       /* accepted by a grant that is to be marked as used in this month; 0: nothing is */
     bool has_record;         /* `record` is the one that decided */
     struct cm_record record;
 };
 
-/* Never answers UNDECIDED or DEFER. */
+/* Never answers UNDECIDED or DEFER. Where several stops refuse, the reason is the one that is hardest to lift: first
+ * what only its own rank ends, then `minor`, then what the subject lifts; of equals the newest. */
 struct cm_decision cm_decide(const struct cm_subject_records *records, const struct cm_question *question);
 
 /* Builders for the answers that no record gives. */

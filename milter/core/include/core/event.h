@@ -5,8 +5,8 @@
  *   (scope .. expiry) | 40 previous ledger id of that record 8 | 48 SHA-256 of the sealed evidence 32, if there is any
  *
  * The ledger id of the event is the id of its stream entry. Each event names the one before it for the same record, so
- * that the history of a record is a chain which its newest event ends. An unknown version or length is malformed.
- * Pure and thread-safe.
+ * that the history of a record is a chain which its newest event ends. An unknown version or length is malformed, and
+ * so is an act beside a kind of record that it does not write. Pure and thread-safe.
  */
 #ifndef CORE_EVENT_H
 #define CORE_EVENT_H
@@ -20,7 +20,25 @@
 #define CM_FIELD_BYTES 8
 #define CM_SHA256_BYTES 32
 
-enum cm_act { CM_ACT_UNSET = 0, CM_ACT_GRANT = 1, CM_ACT_WITHDRAW = 2 };
+/* What happened. Each writes one record but for these: CONFIRM writes the grant and removes the request it answers;
+ * ERASE writes the tombstone and removes all records of its scope and of all scopes below it but restrictions and
+ * suspensions; FORWARD stands once for each record at the new place, and at the old place once, with kind forward, for
+ * the removal of all; NOTE (LAW-16) concerns no subject and its record is all zero: its document, in clear, says what
+ * was changed. */
+enum cm_act {
+    CM_ACT_UNSET = 0,
+    CM_ACT_GRANT = 1,
+    CM_ACT_WITHDRAW = 2,
+    CM_ACT_REQUEST = 3,
+    CM_ACT_CONFIRM = 4,
+    CM_ACT_RESTRICT = 5,
+    CM_ACT_SUSPEND = 6,
+    CM_ACT_END = 7, /* of a restriction or suspension */
+    CM_ACT_BOUNCE = 8,
+    CM_ACT_ERASE = 9,
+    CM_ACT_FORWARD = 10,
+    CM_ACT_NOTE = 11,
+};
 
 /* APPLIED changed the record; STALE came later than a newer event of the same record and is only kept in the ledger. */
 enum cm_outcome { CM_OUTCOME_UNSET = 0, CM_OUTCOME_APPLIED = 1, CM_OUTCOME_STALE = 2 };
@@ -32,8 +50,8 @@ struct cm_event {
     uint16_t bucket;
     uint8_t field[CM_FIELD_BYTES];
     struct cm_record record;                  /* as the event states it; its ledger and last use are zero */
-    uint64_t previous;                        /* ledger id; 0: the first of its record */
-    uint8_t evidence_sha256[CM_SHA256_BYTES]; /* if record.flags has CM_RECORD_HAS_EVIDENCE */
+    uint64_t previous;                        /* ledger id; 0: the first of its record, or of it since its removal */
+    uint8_t evidence_sha256[CM_SHA256_BYTES]; /* if record.flags has CM_RECORD_HAS_EVIDENCE; of a note its document's */
 };
 
 /* Returns the length: CM_EVENT_BYTES or CM_EVENT_MAX_BYTES. */

@@ -13,6 +13,7 @@ enum cm_trouble {
     CM_TROUBLE_CONNECTION_LOST,
     CM_TROUBLE_POOL_EXHAUSTED, /* all connections of the pool stayed busy until the deadline */
     CM_TROUBLE_MAX_CLIENTS,
+    CM_TROUBLE_TLS,            /* no TLS there, or one of the two ends does not trust the other */
     CM_TROUBLE_AUTHENTICATION, /* wrong or missing password or user */
     CM_TROUBLE_PASSWORD_FILE,
     CM_TROUBLE_NO_PERMISSION,
@@ -29,11 +30,15 @@ enum cm_trouble {
     CM_TROUBLE_FOREIGN,      /* another consent store */
     CM_TROUBLE_SCHEMA,       /* our store in a layout of another version */
     CM_TROUBLE_WRONG_PEPPER,
-    CM_TROUBLE_CHANGED,  /* the store became another one between the two ends of one look-up */
-    CM_TROUBLE_CLOCK,    /* Redis' clock stands behind its own records */
-    CM_TROUBLE_REGISTRY, /* registry missing or malformed */
-    CM_TROUBLE_MEMORY,   /* ours */
-    CM_TROUBLE_INTERNAL, /* a bug of ours */
+    CM_TROUBLE_CHANGED,      /* the store became another one between the two ends of one look-up */
+    CM_TROUBLE_CLOCK,        /* Redis' clock stands behind its own records */
+    CM_TROUBLE_REGISTRY,     /* registry missing or malformed */
+    CM_TROUBLE_BEAT_MISSING, /* a configured keeper has never beaten in this store. LAW-12 */
+    CM_TROUBLE_BEAT_STALE,   /* its last beat is too old */
+    CM_TROUBLE_INCARNATION,  /* its beat is for another incarnation of the store than this connection's */
+    CM_TROUBLE_DOCTOR,       /* the doctor found this run of the server unfit */
+    CM_TROUBLE_MEMORY,       /* ours */
+    CM_TROUBLE_INTERNAL,     /* a bug of ours */
     CM_TROUBLE_COUNT,
 };
 
