@@ -19,10 +19,12 @@
 static struct {
     struct cm_filter *filter;
     const struct cm_settings *settings;
-    atomic_int transactions; /* messages between MAIL and their end, for a clean stop */
-    atomic_int running;      /* callbacks on their way, for freeing nothing under them */
-    atomic_bool stopping;    /* transactions that begin now are deferred */
-    atomic_bool closed;      /* what callbacks use may be gone */
+    const struct cm_store *store;
+    atomic_bool missed_doctor; /* what the log was last told of cm_store_doctor_is_missing */
+    atomic_int transactions;   /* messages between MAIL and their end, for a clean stop */
+    atomic_int running;        /* callbacks on their way, for freeing nothing under them */
+    atomic_bool stopping;      /* transactions that begin now are deferred */
+    atomic_bool closed;        /* what callbacks use may be gone */
 } door;
 
 /* Made at negotiation, which is the first callback of every connection. */
@@ -195,6 +197,20 @@ static sfsistat on_abort(SMFICTX *ctx)
 }
 
 /* May be the only callback ever called: a probe that connects and goes. */
+/* Once for each run of Redis that nobody has examined, not for each message. */
+static void tell_about_doctor(void)
+{
+    bool is_missing = cm_store_doctor_is_missing(door.store);
+    if (atomic_exchange(&door.missed_doctor, is_missing) == is_missing) {
+        return;
+    }
+    if (is_missing) {
+        cm_log(CM_LOG_WARNING, "nobody has examined this run of Redis: run consentctl doctor, or start consent-keeper");
+    } else {
+        cm_log(CM_LOG_NOTICE, "this run of Redis was examined and found fit");
+    }
+}
+
 static sfsistat on_close(SMFICTX *ctx)
 {
     struct connection *connection = smfi_getpriv(ctx);
@@ -203,6 +219,7 @@ static sfsistat on_close(SMFICTX *ctx)
         cm_session_free(connection->session);
         free(connection);
         (void)smfi_setpriv(ctx, NULL); /* the context ends with this callback */
+        tell_about_doctor();
     }
     return leave(SMFIS_CONTINUE);
 }
@@ -267,7 +284,7 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
     return leave(SMFIS_CONTINUE);
 }
 
-bool cm_door_register(struct cm_filter *filter, const struct cm_settings *settings)
+bool cm_door_register(struct cm_filter *filter, const struct cm_settings *settings, const struct cm_store *store)
 {
     struct smfiDesc description = {
         .xxfi_name = (char *)"consent-milter",
@@ -284,6 +301,7 @@ bool cm_door_register(struct cm_filter *filter, const struct cm_settings *settin
     };
     door.filter = filter;
     door.settings = settings;
+    door.store = store;
     return smfi_register(description) == MI_SUCCESS;
 }
 

@@ -6,8 +6,9 @@
 
 #include "service/session.h"
 
-/* Registers the filter with libmilter. Both arguments are borrowed until the process ends. Call once. */
-bool cm_door_register(struct cm_filter *filter, const struct cm_settings *settings);
+/* Registers the filter with libmilter. The arguments are borrowed until the process ends. Call once. `store` is the one
+ * of the look-ups. */
+bool cm_door_register(struct cm_filter *filter, const struct cm_settings *settings, const struct cm_store *store);
 /* From now on transactions that begin are deferred and not counted; those under way go on. */
 void cm_door_stop(void);
 /* From now on callbacks touch nothing: wait for cm_door_running to be 0 before freeing what they use. */

@@ -1,6 +1,5 @@
 /* consent-milter(8): the filter. Reads its configuration, opens its socket, hands over to libmilter, and stops cleanly.
  */
-#include <getopt.h>
 #include <libmilter/mfapi.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,20 +13,12 @@
 #include "interpose.h"
 #include "listen.h"
 #include "ops/log.h"
-#include "process.h"
+#include "ops/options.h"
+#include "ops/process.h"
 #include "service/open.h"
 
 #define DRAIN_S 10
 #define LAST_CALLBACKS_MS 2000
-
-struct options {
-    const char *file;
-    const char *socket;
-    const char *pid_file;
-    const char *user;
-    bool foreground;
-    bool check_only;
-};
 
 struct daemon {
     struct cm_settings *settings;
@@ -37,50 +28,6 @@ struct daemon {
     struct cm_recorder *recorder;
     struct cm_filter *filter;
 };
-
-static const char usage[] = "usage: consent-milter [-fnVh] [-c FILE] [-p SOCKET] [-P PIDFILE] [-u USER[:GROUP]]\n"
-                            "  -c FILE       configuration (default $CONSENT_CONF or " CM_SETTINGS_DEFAULT_FILE ")\n"
-                            "  -f            stay in the foreground and log to standard error\n"
-                            "  -n            check the configuration and exit: 0 good, 78 not\n"
-                            "  -p SOCKET     listen here instead of milter.socket\n"
-                            "  -P PIDFILE    write the process id there\n"
-                            "  -u USER       become this user after opening the socket and reading the keys\n"
-                            "  -V, -h        version, this text\n";
-
-static bool parse_options(int argc, char **argv, struct options *out, int *out_exit)
-{
-    const char *environment = getenv(CM_SETTINGS_ENVIRONMENT);
-    int option;
-    *out = (struct options){.file = environment != NULL ? environment : CM_SETTINGS_DEFAULT_FILE};
-    while ((option = getopt(argc, argv, "c:fnp:P:u:Vh")) != -1) {
-        switch (option) {
-        case 'c': out->file = optarg; break;
-        case 'f': out->foreground = true; break;
-        case 'n': out->check_only = true; break;
-        case 'p': out->socket = optarg; break;
-        case 'P': out->pid_file = optarg; break;
-        case 'u': out->user = optarg; break;
-        case 'V':
-            (void)printf("consent-milter %s\n", CM_VERSION);
-            *out_exit = EX_OK;
-            return false;
-        case 'h':
-            (void)fputs(usage, stdout);
-            *out_exit = EX_OK;
-            return false;
-        default:
-            (void)fputs(usage, stderr);
-            *out_exit = EX_USAGE;
-            return false;
-        }
-    }
-    if (optind != argc) {
-        (void)fprintf(stderr, "consent-milter: unexpected argument %s\n%s", argv[optind], usage);
-        *out_exit = EX_USAGE;
-        return false;
-    }
-    return true;
-}
 
 static int complain(int code, const struct cm_err *err)
 {
@@ -116,7 +63,7 @@ static bool assemble(struct daemon *daemon, struct cm_err *err)
         .daemon = number,
     };
     daemon->filter = daemon->recorder != NULL ? cm_filter_new(&parts) : NULL;
-    return daemon->filter != NULL && cm_door_register(daemon->filter, daemon->settings);
+    return daemon->filter != NULL && cm_door_register(daemon->filter, daemon->settings, daemon->store);
 }
 
 static void dismantle(struct daemon *daemon)
@@ -153,7 +100,7 @@ static bool last_callbacks_ended(void)
 }
 
 /* From an open socket to the end. Returns the exit code. */
-static int serve(struct daemon *daemon, const struct options *options, const char *socket)
+static int serve(struct daemon *daemon, const struct cm_daemon_options *options, const char *socket)
 {
     struct cm_err err;
     if ((options->pid_file != NULL && !cm_process_write_pid(options->pid_file, &err)) ||
@@ -180,7 +127,7 @@ static int serve(struct daemon *daemon, const struct options *options, const cha
     return result == MI_SUCCESS ? EX_OK : EX_SOFTWARE;
 }
 
-static int run(struct daemon *daemon, const struct options *options)
+static int run(struct daemon *daemon, const struct cm_daemon_options *options)
 {
     struct cm_err err = {{0}};
     const char *socket = options->socket != NULL ? options->socket : daemon->settings->milter.socket;
@@ -204,11 +151,18 @@ static int run(struct daemon *daemon, const struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options;
+    struct cm_daemon_options options;
     struct daemon daemon = {0};
     struct cm_err err;
     int code = EX_OK;
-    if (!parse_options(argc, argv, &options, &code)) {
+    const char *environment = getenv(CM_SETTINGS_ENVIRONMENT);
+    const struct cm_daemon_words words = {
+        .name = "consent-milter",
+        .default_file = environment != NULL ? environment : CM_SETTINGS_DEFAULT_FILE,
+        .socket_setting = "milter.socket",
+        .become_user_after = "opening the socket and reading the keys",
+    };
+    if (!cm_daemon_options_parse(argc, argv, &words, &options, &code)) {
         return code;
     }
     daemon.settings = cm_settings_load(options.file, &err);

@@ -24,6 +24,15 @@ struct options {
     bool json;
     bool quiet;
     bool material;
+    bool postfix;
+    bool guardian;
+    bool officer;
+    bool end;
+    bool retire;
+    bool readmit;
+    bool follow;
+    bool seal;
+    bool drop_oldest;
     const char *title;
     const char *lang;
     const char *version;
@@ -39,6 +48,9 @@ struct options {
     const char *list;
     const char *rcpt;
     const char *stream;
+    const char *keep;
+    const char *dormancy;
+    const char *wait;
 };
 
 struct context {
@@ -47,6 +59,8 @@ struct context {
     struct cm_keys keys;
     struct cm_store *store;
     struct cm_hasher *hasher;
+    uint32_t peppers; /* those of the hasher, as cm_keys_in_use tells */
+    char actor[80];   /* for the ledger: the login behind this process */
 };
 
 int cm_ctl_init(struct context *context);
@@ -61,11 +75,23 @@ int cm_ctl_statement_publish(struct context *context);
 int cm_ctl_statement_show(struct context *context);
 int cm_ctl_grant(struct context *context);
 int cm_ctl_withdraw(struct context *context);
+int cm_ctl_restrict(struct context *context);
+int cm_ctl_erase(struct context *context);
+int cm_ctl_store_status(struct context *context);
+int cm_ctl_store_accept(struct context *context);
+int cm_ctl_purpose_dormancy(struct context *context);
 int cm_ctl_check(struct context *context);
 int cm_ctl_show(struct context *context);
 int cm_ctl_history(struct context *context);
+int cm_ctl_ledger_verify(struct context *context);
+int cm_ctl_ledger_archive(struct context *context);
 int cm_ctl_explain(struct context *context);
 int cm_ctl_stats(struct context *context);
+int cm_ctl_doctor(struct context *context);
+int cm_ctl_keys_show(struct context *context);
+int cm_ctl_keys_rotate(struct context *context);
+int cm_ctl_keeper_status(struct context *context);
+int cm_ctl_keeper_replay(struct context *context);
 
 /* Prints "consentctl: ..." and returns `code`. */
 int cm_ctl_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -76,6 +102,8 @@ void cm_ctl_say(const struct context *context, const char *format, ...) __attrib
 /* With --json prints the object as one line. Always takes it over. */
 void cm_ctl_emit(const struct context *context, json_t *object);
 
+/* Computes the subject under the peppers in use. False if libcrypto fails or without memory. */
+bool cm_ctl_subject_of(struct context *context, const struct cm_address *address, struct cm_subject *out);
 /* Reads the address argument and computes its subject; EX_OK, or the code after printing what is wrong. */
 int cm_ctl_read_subject(struct context *context, const char *text, struct cm_address *out_address,
                         struct cm_subject *out);

@@ -1,11 +1,14 @@
 /* consentctl(1): finds the command, checks its options by table, opens the store, runs it. */
 #include <getopt.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "consentctl.h"
 #include "service/open.h"
+#include "store/peppers.h"
 
 #define LONG_TIMEOUT_MS 10000 /* a person waits longer than a mail */
 #define POOL 2
@@ -25,7 +28,34 @@ static const struct command {
     {{"sender", "add"}, 1, 1, NEED_STORE, cm_ctl_sender_add, "title", "SENDER [--title T]"},
     {{"sender", "list"}, 0, 0, NEED_STORE, cm_ctl_sender_list, "", ""},
     {{"sender", "show"}, 1, 1, NEED_STORE, cm_ctl_sender_show, "", "SENDER"},
-    {{"purpose", "add"}, 1, 1, NEED_STORE, cm_ctl_purpose_add, "title", "SENDER/PURPOSE [--title T]"},
+    {{"store", "status"},
+     0,
+     0,
+     NEED_STORE,
+     cm_ctl_store_status,
+     "",
+     "the store, its keepers, and the last notes of the ledger"},
+    {{"store", "accept"},
+     1,
+     1,
+     NEED_STORE,
+     cm_ctl_store_accept,
+     "retire readmit reason",
+     "KEEPER --retire|--readmit --reason R"},
+    {{"purpose", "add"},
+     1,
+     1,
+     NEED_STORE,
+     cm_ctl_purpose_add,
+     "title dormancy",
+     "SENDER/PURPOSE [--title T] [--dormancy MONTHS:warn|MONTHS:refuse]"},
+    {{"purpose", "dormancy"},
+     2,
+     2,
+     NEED_STORE,
+     cm_ctl_purpose_dormancy,
+     "",
+     "SENDER/PURPOSE MONTHS:warn|MONTHS:refuse|off"},
     {{"purpose", "list"}, 0, 0, NEED_STORE, cm_ctl_purpose_list, "", ""},
     {{"purpose", "show"}, 1, 1, NEED_STORE, cm_ctl_purpose_show, "", "SENDER/PURPOSE"},
     {{"purpose", "retire"}, 1, 1, NEED_STORE, cm_ctl_purpose_retire, "", "SENDER/PURPOSE"},
@@ -48,16 +78,25 @@ static const struct command {
      2,
      NEED_SEAL,
      cm_ctl_grant,
-     "source basis anchor at statement evidence ref",
-     "ADDRESS SENDER/PURPOSE --source S [--basis B] [--anchor DATE] [--at TIME] [--statement N] [--evidence JSON] "
-     "[--ref R]"},
+     "source basis anchor at statement lang evidence ref guardian officer",
+     "ADDRESS SENDER/PURPOSE --source S [--basis B] [--anchor DATE] [--at TIME] [--statement N] [--lang L] "
+     "[--evidence JSON] [--ref R] [--guardian] [--officer]"},
     {{"withdraw"},
      2,
      2,
      NEED_SEAL,
      cm_ctl_withdraw,
-     "reason at source",
-     "ADDRESS SENDER/PURPOSE|SENDER|everybody [--reason R] [--at TIME] [--source S]"},
+     "reason at source evidence officer",
+     "ADDRESS SENDER/PURPOSE|SENDER|everybody [--reason R] [--at TIME] [--source S] [--evidence JSON] [--officer]"},
+    {{"restrict"},
+     2,
+     2,
+     NEED_SEAL,
+     cm_ctl_restrict,
+     "reason at source evidence end officer",
+     "ADDRESS SENDER/PURPOSE|SENDER|all --reason minor|legal|deceased|dispute|case [--end] [--at TIME] [--source S] "
+     "[--evidence JSON] [--officer]"},
+    {{"erase"}, 2, 2, NEED_SEAL, cm_ctl_erase, "evidence officer", "ADDRESS SENDER|all [--evidence JSON] [--officer]"},
     {{"check"},
      1,
      2,
@@ -67,6 +106,14 @@ static const struct command {
      "ADDRESS SENDER/PURPOSE [--at TIME], or --list FILE SENDER/PURPOSE"},
     {{"show"}, 1, 1, NEED_STORE, cm_ctl_show, "", "ADDRESS"},
     {{"history"}, 1, 1, NEED_SEAL, cm_ctl_history, "", "ADDRESS"},
+    {{"ledger", "verify"}, 0, 0, NEED_STORE, cm_ctl_ledger_verify, "", "compare records, ledger and archive"},
+    {{"ledger", "archive"},
+     0,
+     0,
+     NEED_NOTHING,
+     cm_ctl_ledger_archive,
+     "follow keep seal",
+     "[--follow] [--keep DAYSd] [--seal]"},
     {{"explain"}, 0, 1, NEED_STORE, cm_ctl_explain, "rcpt stream", "DECISION-ID, or --rcpt ADDRESS --stream NAME"},
     {{"stats"}, 0, 0, NEED_STORE, cm_ctl_stats, "", "numbers of records, and today's decisions"},
 };
@@ -93,10 +140,28 @@ static const struct {
     {"list", offsetof(struct options, list)},
     {"rcpt", offsetof(struct options, rcpt)},
     {"stream", offsetof(struct options, stream)},
+    {"keep", offsetof(struct options, keep)},
+    {"dormancy", offsetof(struct options, dormancy)},
+    {"wait", offsetof(struct options, wait)},
+};
+
+/* Options without one, beside those that every command takes. */
+static const struct {
+    const char *name;
+    size_t offset;
+} flags[] = {
+    {"material", offsetof(struct options, material)}, {"postfix", offsetof(struct options, postfix)},
+    {"guardian", offsetof(struct options, guardian)}, {"officer", offsetof(struct options, officer)},
+    {"end", offsetof(struct options, end)},           {"retire", offsetof(struct options, retire)},
+    {"readmit", offsetof(struct options, readmit)},   {"follow", offsetof(struct options, follow)},
+    {"seal", offsetof(struct options, seal)},         {"drop-oldest", offsetof(struct options, drop_oldest)},
 };
 
 #define TEXT_COUNT (sizeof(texts) / sizeof(texts[0]))
-#define FIRST_TEXT 256 /* getopt values below are the short options' and flags' */
+#define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
+#define COMMON_COUNT 3
+#define FIRST_TEXT 256 /* getopt values below are the short options' and the common ones' */
+#define FIRST_FLAG (FIRST_TEXT + (int)TEXT_COUNT)
 
 static void print_command(FILE *out, const struct command *command)
 {
@@ -124,19 +189,20 @@ static bool allows(const struct command *command, const char *option)
     return false;
 }
 
-static void fill_long_options(struct option out[TEXT_COUNT + 5])
+static void fill_long_options(struct option out[TEXT_COUNT + FLAG_COUNT + COMMON_COUNT + 1])
 {
-    static const struct option flags[] = {
+    static const struct option common[COMMON_COUNT + 1] = {
         {"json", no_argument, NULL, 'j'},
         {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
-        {"material", no_argument, NULL, 'm'},
     };
     for (size_t i = 0; i < TEXT_COUNT; i++) {
         out[i] = (struct option){texts[i].name, required_argument, NULL, FIRST_TEXT + (int)i};
     }
-    memcpy(out + TEXT_COUNT, flags, sizeof(flags));
-    out[TEXT_COUNT + 4] = (struct option){0};
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        out[TEXT_COUNT + i] = (struct option){flags[i].name, no_argument, NULL, FIRST_FLAG + (int)i};
+    }
+    memcpy(out + TEXT_COUNT + FLAG_COUNT, common, sizeof(common));
 }
 
 /* What getopt found, before the command is known. */
@@ -147,25 +213,33 @@ struct parsed {
     bool version;
 };
 
+static void take_option(struct parsed *parsed, int option, const char *argument)
+{
+    char *options = (char *)&parsed->options;
+    if (option >= FIRST_FLAG) {
+        *(bool *)(void *)(options + flags[option - FIRST_FLAG].offset) = true;
+    } else {
+        *(const char **)(void *)(options + texts[option - FIRST_TEXT].offset) = argument;
+        parsed->given[option - FIRST_TEXT] = true;
+    }
+}
+
 static bool parse(int argc, char **argv, struct parsed *out)
 {
-    struct option long_options[TEXT_COUNT + 5];
+    struct option long_options[TEXT_COUNT + FLAG_COUNT + COMMON_COUNT + 1];
     const char *environment = getenv(CM_SETTINGS_ENVIRONMENT);
     int option;
     fill_long_options(long_options);
     *out = (struct parsed){.options.file = environment != NULL ? environment : CM_SETTINGS_DEFAULT_FILE};
     while ((option = getopt_long(argc, argv, "c:Vh", long_options, NULL)) != -1) {
         if (option >= FIRST_TEXT) {
-            size_t i = (size_t)(option - FIRST_TEXT);
-            *(const char **)(void *)((char *)&out->options + texts[i].offset) = optarg;
-            out->given[i] = true;
+            take_option(out, option, optarg);
             continue;
         }
         switch (option) {
         case 'c': out->options.file = optarg; break;
         case 'j': out->options.json = true; break;
         case 'q': out->options.quiet = true; break;
-        case 'm': out->options.material = true; break;
         case 'h': out->help = true; break;
         case 'V': out->version = true; break;
         default: return false;
@@ -197,8 +271,11 @@ static int check_usage(const struct command *command, const struct parsed *parse
             code = cm_ctl_fail(EX_USAGE, "%s takes no --%s", command->words[0], texts[i].name);
         }
     }
-    if (parsed->options.material && !allows(command, "material")) {
-        code = cm_ctl_fail(EX_USAGE, "%s takes no --material", command->words[0]);
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        bool is_set = *(const bool *)(const void *)((const char *)&parsed->options + flags[i].offset);
+        if (is_set && !allows(command, flags[i].name)) {
+            code = cm_ctl_fail(EX_USAGE, "%s takes no --%s", command->words[0], flags[i].name);
+        }
     }
     if (parsed->options.word_count < command->least || parsed->options.word_count > command->most) {
         code = cm_ctl_fail(EX_USAGE, "wrong number of arguments");
@@ -214,6 +291,9 @@ static int run(const struct command *command, const struct options *options)
     struct cm_err err;
     struct context context = {.options = options};
     int code = EX_OK;
+    const struct passwd *user = getpwuid(getuid());
+    (void)snprintf(context.actor, sizeof(context.actor), "%s (consentctl)",
+                   user != NULL ? user->pw_name : "unknown"); /* a long name is cut */
     context.settings = cm_settings_load(options->file, &err);
     if (context.settings == NULL) {
         return cm_ctl_fail(EX_CONFIG, "%s", err.text);
@@ -225,9 +305,11 @@ static int run(const struct command *command, const struct options *options)
     if (code == EX_OK) {
         context.settings->store.timeout_ms = LONG_TIMEOUT_MS;
         context.store = cm_open_store(context.settings, &context.keys, POOL, &err);
-        context.hasher = cm_hasher_new(context.keys.pepper);
-        code = context.store != NULL && context.hasher != NULL ? command->run(&context)
-                                                               : cm_ctl_fail(EX_OSERR, "out of memory");
+        if (context.store != NULL && command->need != NEED_NOTHING) {
+            struct cm_pepper_list peppers;
+            (void)cm_store_read_peppers(context.store, &peppers, &err); /* the command meets the same trouble */
+        }
+        code = context.store != NULL ? command->run(&context) : cm_ctl_fail(EX_OSERR, "%s", err.text);
     }
     cm_hasher_free(context.hasher);
     cm_store_free(context.store);

@@ -83,6 +83,15 @@ void cm_ctl_emit(const struct context *context, json_t *object)
     json_decref(object);
 }
 
+bool cm_ctl_subject_of(struct context *context, const struct cm_address *address, struct cm_subject *out)
+{
+    if (context->hasher == NULL || context->peppers != cm_keys_in_use(&context->keys)) {
+        cm_hasher_free(context->hasher);
+        context->hasher = cm_keys_hasher(&context->keys, &context->peppers);
+    }
+    return context->hasher != NULL && cm_subject_of(context->hasher, address, out);
+}
+
 int cm_ctl_read_subject(struct context *context, const char *text, struct cm_address *out_address,
                         struct cm_subject *out)
 {
@@ -90,7 +99,7 @@ int cm_ctl_read_subject(struct context *context, const char *text, struct cm_add
     if (status != CM_ADDRESS_OK) {
         return cm_ctl_fail(EX_DATAERR, "%s is not an address (%s)", text, cm_address_status_name(status));
     }
-    if (!cm_subject_of(context->hasher, out_address, out)) {
+    if (!cm_ctl_subject_of(context, out_address, out)) {
         return cm_ctl_fail(EX_SOFTWARE, "libcrypto cannot compute HMAC-SHA256");
     }
     return EX_OK;

@@ -5,6 +5,7 @@
 
 #include "consentctl.h"
 #include "store/admin.h"
+#include "store/archive_key.h"
 
 int cm_ctl_init(struct context *context)
 {
@@ -12,7 +13,7 @@ int cm_ctl_init(struct context *context)
     struct cm_err err;
     bool fresh = false;
     const char *directory = context->settings->keys;
-    if (!cm_keys_create(directory, &context->keys, &fresh, &err)) {
+    if (!cm_keys_create(directory, &context->keys, &fresh, &err) || !cm_archive_key_create(directory, &err)) {
         return cm_ctl_fail(EX_CANTCREAT, "%s", err.text);
     }
     enum cm_init_status status = cm_store_init(context->store, fresh, &err);
@@ -22,10 +23,11 @@ int cm_ctl_init(struct context *context)
     if (fresh && !cm_keys_commit(directory, &err)) {
         return cm_ctl_fail(EX_CANTCREAT, "%s", err.text);
     }
-    cm_keys_fingerprint(&context->keys, fingerprint);
+    unsigned pepper = CM_IN_USE_CURRENT(cm_keys_in_use(&context->keys));
+    cm_key_fingerprint(context->keys.peppers[pepper].bytes, fingerprint);
     cm_ctl_say(context, "store %s %s, functions loaded", context->keys.store_id,
                status == CM_INIT_MADE ? "made" : "present");
-    cm_ctl_say(context, "pepper %s/pepper.1, fingerprint %s", directory, fingerprint);
+    cm_ctl_say(context, "pepper %s/pepper.%u, fingerprint %s", directory, pepper, fingerprint);
     cm_ctl_say(context, "BACK UP THE PEPPER: without it every record in the store is lost.");
     cm_ctl_emit(context, json_pack("{s:s, s:b, s:s}", "store", context->keys.store_id, "made", status == CM_INIT_MADE,
                                    "pepper_fingerprint", fingerprint));
@@ -64,19 +66,58 @@ int cm_ctl_sender_add(struct context *context)
         return cm_ctl_fail(EX_DATAERR, "sender %s: use only a-z, 0-9, '.', '_' and '-'", sender);
     }
     const char *title = context->options->title != NULL ? context->options->title : sender;
-    enum cm_registry_outcome outcome = cm_registry_add_sender(context->store, sender, title, &err);
+    enum cm_registry_outcome outcome = cm_registry_add_sender(context->store, context->actor, sender, title, &err);
     return report(context, outcome, "sender", sender, &err);
+}
+
+/* MONTHS:warn, MONTHS:refuse or off. False after printing. */
+static bool read_dormancy(const char *text, struct cm_dormancy *out)
+{
+    struct cm_span rest = cm_span_of(text != NULL ? text : "off");
+    struct cm_span word;
+    uint64_t months = 0;
+    *out = (struct cm_dormancy){.act = CM_DORMANCY_OFF};
+    (void)cm_span_next(&rest, ':', &word); /* a text always has a first part */
+    if (rest.p == NULL && cm_span_equal(word, CM_SPAN("off"))) {
+        return true;
+    }
+    bool warns = rest.p != NULL && cm_span_equal(rest, CM_SPAN("warn"));
+    bool refuses = rest.p != NULL && cm_span_equal(rest, CM_SPAN("refuse"));
+    if ((!warns && !refuses) || !cm_parse_u64(word, CM_DORMANCY_MONTHS_MAX, &months) || months == 0) {
+        (void)cm_ctl_fail(EX_USAGE, "dormancy: %s is not MONTHS:warn, MONTHS:refuse (1 to %d months) or off", text,
+                          CM_DORMANCY_MONTHS_MAX);
+        return false;
+    }
+    *out = (struct cm_dormancy){(unsigned)months, warns ? CM_DORMANCY_WARN : CM_DORMANCY_REFUSE};
+    return true;
 }
 
 int cm_ctl_purpose_add(struct context *context)
 {
+    struct cm_dormancy dormancy;
     struct cm_err err;
     const char *path = context->options->words[0];
     if (!cm_purpose_path_is_valid(cm_span_of(path)) || strchr(path, '/') == NULL) {
         return cm_ctl_fail(EX_DATAERR, "purpose %s: write sender/purpose with only a-z, 0-9, '.', '_' and '-'", path);
     }
+    if (!read_dormancy(context->options->dormancy, &dormancy)) {
+        return EX_USAGE;
+    }
     const char *title = context->options->title != NULL ? context->options->title : path;
-    enum cm_registry_outcome outcome = cm_registry_add_purpose(context->store, path, title, &err);
+    enum cm_registry_outcome outcome = cm_registry_add_purpose(context->store, context->actor, path, title, &dormancy,
+                                                               &err);
+    return report(context, outcome, "purpose", path, &err);
+}
+
+int cm_ctl_purpose_dormancy(struct context *context)
+{
+    struct cm_err err;
+    struct cm_dormancy dormancy;
+    const char *path = context->options->words[0];
+    if (!read_dormancy(context->options->words[1], &dormancy)) {
+        return EX_USAGE;
+    }
+    enum cm_registry_outcome outcome = cm_registry_set_dormancy(context->store, context->actor, path, &dormancy, &err);
     return report(context, outcome, "purpose", path, &err);
 }
 
@@ -84,7 +125,8 @@ int cm_ctl_purpose_retire(struct context *context)
 {
     struct cm_err err;
     const char *path = context->options->words[0];
-    return report(context, cm_registry_retire_purpose(context->store, path, &err), "purpose", path, &err);
+    return report(context, cm_registry_retire_purpose(context->store, context->actor, path, &err), "purpose", path,
+                  &err);
 }
 
 int cm_ctl_statement_publish(struct context *context)
@@ -111,9 +153,9 @@ int cm_ctl_statement_publish(struct context *context)
     }
     statement.text.p = text;
     statement.version = (unsigned)version;
-    enum cm_registry_outcome outcome = statement.text.len == 0
-                                           ? CM_REGISTRY_REFUSED
-                                           : cm_registry_publish(context->store, &statement, &published, &err);
+    enum cm_registry_outcome outcome = statement.text.len == 0 ? CM_REGISTRY_REFUSED
+                                                               : cm_registry_publish(context->store, context->actor,
+                                                                                     &statement, &published, &err);
     if (statement.text.len == 0) {
         cm_err_set(&err, "the text is empty");
     }
@@ -122,6 +164,9 @@ int cm_ctl_statement_publish(struct context *context)
     (void)snprintf(name, sizeof(name), "%s version %u", options->words[0], published); /* cut only in a message */
     return report(context, outcome, "statement", name, &err);
 }
+
+static const char *const dormancy_words[] = {
+    [CM_DORMANCY_OFF] = "off", [CM_DORMANCY_WARN] = "warn", [CM_DORMANCY_REFUSE] = "refuse"};
 
 static json_t *sender_json(const struct cm_registry_sender *sender)
 {
@@ -142,8 +187,9 @@ static json_t *statements_json(const struct cm_registry_purpose *purpose)
 
 static json_t *purpose_json(const struct cm_registry_purpose *purpose)
 {
-    return json_pack("{s:s, s:s, s:I, s:b, s:o}", "purpose", purpose->path, "title", purpose->title, "id",
-                     (json_int_t)purpose->scopes.ids[0], "retired", purpose->retired, "statements",
+    return json_pack("{s:s, s:s, s:I, s:b, s:s, s:i, s:o}", "purpose", purpose->path, "title", purpose->title, "id",
+                     (json_int_t)purpose->scopes.ids[0], "retired", purpose->retired, "dormancy",
+                     dormancy_words[purpose->dormancy.act], "months", (int)purpose->dormancy.months, "statements",
                      statements_json(purpose));
 }
 
@@ -214,6 +260,10 @@ int cm_ctl_purpose_show(struct context *context)
     }
     cm_ctl_say(context, "%s: %s (scope %u)%s", purpose->path, purpose->title, purpose->scopes.ids[0],
                purpose->retired ? ", retired" : "");
+    if (purpose->dormancy.act != CM_DORMANCY_OFF) {
+        cm_ctl_say(context, "  dormant after %u months without use: %s", purpose->dormancy.months,
+                   dormancy_words[purpose->dormancy.act]);
+    }
     for (size_t i = 0; i < purpose->statement_count; i++) {
         char at[CM_TIME_TEXT_BYTES];
         cm_time_format(purpose->statements[i].effective_at, at);

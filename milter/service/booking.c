@@ -1,3 +1,4 @@
+#include <string.h>
 #include <time.h>
 
 #include "ops/log.h"
@@ -47,6 +48,9 @@ static void log_decision(const struct cm_session *session, const struct cm_booki
     if (prospect->observed) {
         cm_log_add(&line, "mode", CM_SPAN("observe"));
     }
+    if (decision->dormant) {
+        cm_log_add(&line, "dormant", CM_SPAN("yes")); /* it passed, but the purpose wishes to know */
+    }
     cm_log_add(&line, "stream", cm_span_of(stream));
     cm_log_add(&line, "purpose", cm_span_of(prospect->purpose[0] != '\0' ? prospect->purpose : "-"));
     cm_log_add(&line, "subject", cm_span_of(subject[0] != '\0' ? subject : "-"));
@@ -66,6 +70,24 @@ static void copy_clean(char *out, size_t size, struct cm_span text)
         if (*out < ' ' || *out > '~') {
             *out = '?';
         }
+    }
+}
+
+/* At all places where the grant may stand: marking it where it does not is harmless. No use is what was accepted but
+ * does not pass because of another recipient. */
+static void leave_use(struct cm_recorder *recorder, const struct cm_subject *subject,
+                      const struct cm_decision *decision)
+{
+    struct cm_subject_place places[CM_PEPPERS_READABLE];
+    bool is_used = decision->verdict == CM_VERDICT_ACCEPT && decision->use_month != 0;
+    size_t count = is_used ? cm_subject_places(subject, places) : 0;
+    for (size_t i = 0; i < count; i++) {
+        struct cm_use use = {.partition = places[i].partition,
+                             .bucket = places[i].bucket,
+                             .scope = decision->record.scope,
+                             .month = decision->use_month};
+        memcpy(use.field, places[i].exact, sizeof(use.field));
+        cm_recorder_use(recorder, &use);
     }
 }
 
@@ -94,6 +116,9 @@ void cm_book(struct cm_session *session, const struct cm_booking *booking, char 
         copy_clean(entry.queue_id, sizeof(entry.queue_id), booking->queue_id);
         (void)cm_copy(entry.client, sizeof(entry.client), cm_span_of(session->local ? "local" : session->client));
         copy_clean(entry.auth, sizeof(entry.auth), cm_span_of(session->auth));
+    }
+    if (has_subject && !entry.observed) {
+        leave_use(filter->parts.recorder, &recipient->subject, &entry.decision);
     }
     cm_recorder_add(filter->parts.recorder, &entry);
 }

@@ -1,5 +1,15 @@
 #include "service/enforce.h"
 
+/* Dormancy asks when a grant was last used; once a month it is told. */
+static void mark_use(struct cm_decision *decision, cm_ms now)
+{
+    int64_t month = cm_time_month(now) - CM_LAST_USE_EPOCH;
+    bool by_grant = decision->verdict == CM_VERDICT_ACCEPT && decision->reason == CM_REASON_EXPRESS;
+    if (by_grant && month > (int64_t)decision->record.last_use_month && month <= UINT8_MAX) {
+        decision->use_month = (uint8_t)month;
+    }
+}
+
 static struct cm_decision decide_one(const struct cm_registry *registry, const struct cm_subject_records *records,
                                      const struct cm_enforce_question *question, cm_ms now, uint16_t *out_floor)
 {
@@ -16,6 +26,7 @@ static struct cm_decision decide_one(const struct cm_registry *registry, const s
         .class = question->class,
         .accept_basis = question->accept_basis,
         .statement_floor = cm_statement_floor(purpose->statements, purpose->statement_count, now),
+        .dormancy = purpose->dormancy,
         .now = now,
     };
     *out_floor = law.statement_floor;
@@ -23,6 +34,9 @@ static struct cm_decision decide_one(const struct cm_registry *registry, const s
     if (decision.verdict == CM_VERDICT_REFUSE && decision.reason == CM_REASON_NOT_YET) {
         /* No function dates a grant ahead of the server's clock (LAW-3), so that clock went back: don't know. */
         return cm_decision_trouble(CM_TROUBLE_CLOCK);
+    }
+    if (purpose->dormancy.act != CM_DORMANCY_OFF) {
+        mark_use(&decision, now);
     }
     return decision;
 }

@@ -46,15 +46,30 @@ static struct cm_decision decision_of_unread(const struct cm_recipient *recipien
     return cm_decision_trouble(CM_TROUBLE_MEMORY); /* a library of ours failed: the address was never judged */
 }
 
+/* One question for all recipients that have a subject; the answers are in their order. */
+static enum cm_trouble ask_once(struct cm_session *session, const struct cm_enforce_question *question,
+                                const struct cm_recipient *recipients, size_t count, struct cm_subject *subjects,
+                                struct cm_decision *decisions, struct cm_err *err)
+{
+    size_t asked = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (recipients[i].status == CM_RECIPIENT_OK) {
+            subjects[asked++] = recipients[i].subject;
+        }
+    }
+    return asked > 0 ? cm_enforce(session->filter->parts.store, subjects, asked, question, 1, &session->scratch,
+                                  decisions, NULL, err)
+                     : CM_TROUBLE_NONE;
+}
+
 /* Fills the decisions of all recipients that have a subject; the prospects are in the same order as the recipients. */
-static void ask_store(struct cm_session *session, const struct cm_stream *stream, const struct cm_recipient *recipients,
+static void ask_store(struct cm_session *session, const struct cm_stream *stream, struct cm_recipient *recipients,
                       size_t count, struct cm_prospect *out)
 {
     struct cm_subject *subjects = cm_arena_array(&session->scratch, count, sizeof(*subjects));
     struct cm_decision *decisions = cm_arena_array(&session->scratch, count, sizeof(*decisions));
     struct cm_err err = {"out of memory for the recipients of one message"};
     enum cm_trouble trouble = CM_TROUBLE_MEMORY;
-    size_t asked = 0;
     if (subjects != NULL && decisions != NULL) {
         struct cm_enforce_question question = {
             .purpose = out[0].purpose,
@@ -62,14 +77,10 @@ static void ask_store(struct cm_session *session, const struct cm_stream *stream
             .accept_basis = stream->accept_basis,
             .purpose_is_fixed = stream->purpose_from == CM_PURPOSE_FIXED,
         };
-        for (size_t i = 0; i < count; i++) {
-            if (recipients[i].status == CM_RECIPIENT_OK) {
-                subjects[asked++] = recipients[i].subject;
-            }
+        trouble = ask_once(session, &question, recipients, count, subjects, decisions, &err);
+        if (trouble == CM_TROUBLE_CHANGED && cm_session_rehash(session, recipients, count)) {
+            trouble = ask_once(session, &question, recipients, count, subjects, decisions, &err);
         }
-        trouble = asked > 0 ? cm_enforce(session->filter->parts.store, subjects, asked, &question, 1, &session->scratch,
-                                         decisions, NULL, &err)
-                            : CM_TROUBLE_NONE;
     }
     if (trouble != CM_TROUBLE_NONE) {
         cm_warn_trouble(session->filter, trouble, &err);
@@ -87,7 +98,7 @@ static void ask_store(struct cm_session *session, const struct cm_stream *stream
 }
 
 void cm_prospects_of_stream(struct cm_session *session, size_t index, bool headers_known,
-                            const struct cm_recipient *recipients, size_t count, struct cm_prospect *out)
+                            struct cm_recipient *recipients, size_t count, struct cm_prospect *out)
 {
     const struct cm_stream *stream = &session->filter->parts.settings->streams.streams[index];
     static const struct cm_header no_headers;

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "ops/log.h"
+#include "service/declaration.h"
 #include "store/ledger.h"
 
 #define FLUSH_EVERY_MS 1000
@@ -21,17 +22,22 @@ enum { MODE_APPLIED, MODE_OBSERVED, MODE_COUNT };
 struct cm_recorder {
     struct cm_store *store;
     const struct cm_settings *settings;
-    unsigned partition;       /* of our counters */
-    _Atomic uint64_t *counts; /* [stream or none][mode][column], since the last flush */
+    struct cm_declaration *declaration; /* of the writing thread */
+    unsigned partition;                 /* of our counters */
+    _Atomic uint64_t *counts;           /* [stream or none][mode][column], since the last flush */
     pthread_t thread;
     bool started;
-    enum cm_trouble troubled; /* of the writing thread: what it warned of last */
-    pthread_mutex_t mutex;    /* guards all below */
+    enum cm_trouble troubled;   /* of the writing thread: what it warned of last */
+    enum cm_trouble undeclared; /* the same for the declaration, as the next */
+    enum cm_trouble unleft;     /* for uses */
+    pthread_mutex_t mutex;      /* guards all below */
     pthread_cond_t wake;
     struct cm_record_entry *queue; /* ring */
     size_t head;
     size_t count;
     uint64_t lost;
+    struct cm_use *uses; /* in no order */
+    size_t use_count;
     bool stopping;
 };
 
@@ -65,8 +71,13 @@ struct cm_recorder *cm_recorder_new(struct cm_store *store, const struct cm_sett
     recorder->partition = daemon % CM_PARTITIONS;
     recorder->counts = calloc(row_count(recorder) * MODE_COUNT * COLUMNS, sizeof(*recorder->counts));
     recorder->queue = calloc(CM_LIMIT_REFUSALS_QUEUED, sizeof(*recorder->queue));
-    if (recorder->counts == NULL || recorder->queue == NULL) {
-        cm_err_set(err, "out of memory");
+    recorder->uses = calloc(CM_LIMIT_USES_QUEUED, sizeof(*recorder->uses));
+    recorder->declaration = cm_declaration_new("consent-milter", settings, err);
+    if (recorder->counts == NULL || recorder->queue == NULL || recorder->uses == NULL ||
+        recorder->declaration == NULL) {
+        if (recorder->declaration != NULL) {
+            cm_err_set(err, "out of memory");
+        }
         cm_recorder_free(recorder);
         return NULL;
     }
@@ -92,6 +103,15 @@ void cm_recorder_add(struct cm_recorder *recorder, const struct cm_record_entry 
         }
     } else {
         recorder->lost++;
+    }
+    (void)pthread_mutex_unlock(&recorder->mutex);
+}
+
+void cm_recorder_use(struct cm_recorder *recorder, const struct cm_use *use)
+{
+    (void)pthread_mutex_lock(&recorder->mutex);
+    if (recorder->use_count < CM_LIMIT_USES_QUEUED) {
+        recorder->uses[recorder->use_count++] = *use;
     }
     (void)pthread_mutex_unlock(&recorder->mutex);
 }
@@ -211,7 +231,47 @@ struct buffers {
     struct cm_refusal refusals[BATCH];
     struct cm_day_count counts[BATCH];
     size_t cells[BATCH];
+    struct cm_use uses[BATCH];
 };
+
+/* Warns once, until it works again or fails otherwise. */
+static void warn(enum cm_trouble *last, enum cm_trouble trouble, const char *what, const struct cm_err *err)
+{
+    if (*last != trouble) {
+        *last = trouble;
+        cm_log(CM_LOG_WARNING, "%s cannot be kept: trouble=%s: %s. %s", what, cm_trouble_name(trouble), err->text,
+               cm_trouble_advice(trouble));
+    }
+}
+
+/* One batch of uses; what cannot be written is left by later mail. True if more are waiting. */
+static bool leave_uses(struct cm_recorder *recorder, struct cm_use *batch)
+{
+    struct cm_err err;
+    (void)pthread_mutex_lock(&recorder->mutex);
+    size_t count = recorder->use_count < BATCH ? recorder->use_count : BATCH;
+    recorder->use_count -= count;
+    memcpy(batch, recorder->uses + recorder->use_count, count * sizeof(*batch));
+    bool more = recorder->use_count > 0;
+    (void)pthread_mutex_unlock(&recorder->mutex);
+    enum cm_trouble trouble = count > 0 ? cm_store_leave_uses(recorder->store, batch, count, &err) : CM_TROUBLE_NONE;
+    if (trouble != CM_TROUBLE_NONE) {
+        warn(&recorder->unleft, trouble, "uses of consent", &err);
+    } else if (count > 0) {
+        recorder->unleft = CM_TROUBLE_NONE;
+    }
+    return more && trouble == CM_TROUBLE_NONE;
+}
+
+/* LAW-16: the configuration that we work by, as soon as the store can take it. */
+static void declare(struct cm_recorder *recorder)
+{
+    struct cm_err err = {{0}};
+    enum cm_trouble trouble = cm_declaration_write(recorder->declaration, recorder->store, &err);
+    if (trouble != CM_TROUBLE_NONE) {
+        warn(&recorder->undeclared, trouble, "the declaration of the configuration", &err);
+    }
+}
 
 /* Writes one batch. True if more may be waiting and writing works. */
 static bool flush_batch(struct cm_recorder *recorder, struct buffers *buffers, bool *out_failing)
@@ -234,11 +294,7 @@ static bool flush_batch(struct cm_recorder *recorder, struct buffers *buffers, b
         return true;
     }
     *out_failing = true;
-    if (recorder->troubled != trouble) { /* once, until it works again or fails otherwise */
-        recorder->troubled = trouble;
-        cm_log(CM_LOG_WARNING, "refusals and counters cannot be kept: trouble=%s: %s. %s", cm_trouble_name(trouble),
-               err.text, cm_trouble_advice(trouble));
-    }
+    warn(&recorder->troubled, trouble, "refusals and counters", &err);
     if (sent) { /* some of it may stand in the store: better lost than counted twice */
         note_lost(recorder, refusals);
         drop_refusals(recorder, refusals);
@@ -257,6 +313,7 @@ static void *run(void *context)
     bool stopping = buffers == NULL;
     bool failing = false; /* then a full queue is no reason to hurry */
     while (!stopping) {
+        declare(recorder);
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until); /* cannot fail for this clock */
         until.tv_sec += FLUSH_EVERY_MS / 1000;
@@ -268,6 +325,8 @@ static void *run(void *context)
         (void)pthread_mutex_unlock(&recorder->mutex);
         failing = false;
         while (flush_batch(recorder, buffers, &failing)) {
+        }
+        while (leave_uses(recorder, buffers->uses)) {
         }
     }
     free(buffers);
@@ -298,6 +357,8 @@ void cm_recorder_free(struct cm_recorder *recorder)
     }
     (void)pthread_cond_destroy(&recorder->wake);
     (void)pthread_mutex_destroy(&recorder->mutex);
+    cm_declaration_free(recorder->declaration);
+    free(recorder->uses);
     free(recorder->queue);
     free((void *)recorder->counts);
     free(recorder);

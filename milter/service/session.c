@@ -30,7 +30,7 @@ struct cm_session *cm_session_new(struct cm_filter *filter)
         return NULL;
     }
     session->filter = filter;
-    session->hasher = cm_hasher_new(filter->parts.keys->pepper);
+    session->hasher = cm_keys_hasher(filter->parts.keys, &session->peppers);
     session->candidates = calloc(filter->parts.settings->streams.count + 1, sizeof(*session->candidates));
     cm_arena_init(&session->arena, CM_LIMIT_MESSAGE_BYTES);
     cm_arena_init(&session->scratch, CM_LIMIT_SCRATCH_BYTES);
@@ -114,11 +114,25 @@ void cm_session_mail(struct cm_session *session, struct cm_span argument, struct
     }
 }
 
+/* The hasher of the peppers in use; false without memory: the old one is kept. */
+static bool renew_hasher(struct cm_session *session)
+{
+    uint32_t peppers = 0;
+    struct cm_hasher *fresh = cm_keys_hasher(session->filter->parts.keys, &peppers);
+    if (fresh == NULL) {
+        return false;
+    }
+    cm_hasher_free(session->hasher);
+    session->hasher = fresh;
+    session->peppers = peppers;
+    return true;
+}
+
 /* Reads who the recipient is. Only for mail that may still concern a subject; all other mail is not ours to judge. */
 static struct cm_recipient read_recipient(struct cm_session *session, struct cm_span argument, struct cm_span rcpt_addr)
 {
     struct cm_address address;
-    struct cm_recipient recipient = {.argument = argument};
+    struct cm_recipient recipient = {.argument = argument, .rcpt_addr = rcpt_addr};
     if (!session->concerns_subjects) {
         return recipient;
     }
@@ -129,13 +143,23 @@ static struct cm_recipient read_recipient(struct cm_session *session, struct cm_
     return recipient;
 }
 
+bool cm_session_rehash(struct cm_session *session, struct cm_recipient *recipients, size_t count)
+{
+    if (session->peppers == cm_keys_in_use(session->filter->parts.keys) || !renew_hasher(session)) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        recipients[i] = read_recipient(session, recipients[i].argument, recipients[i].rcpt_addr);
+    }
+    return true;
+}
+
 /*
  * The prospects of all candidates and, where it may come to that, of belonging to none. Returns their number, 0 without
  * memory. Of several, one that lets pass or is not known yet decides that the message's end must be awaited; then the
  * rest is not asked for, and that one stands last.
  */
-static size_t collect_prospects(struct cm_session *session, const struct cm_recipient *recipient,
-                                struct cm_prospect **out)
+static size_t collect_prospects(struct cm_session *session, struct cm_recipient *recipient, struct cm_prospect **out)
 {
     size_t count = session->candidate_count + (session->claim.may_match_none ? 1 : 0);
     struct cm_prospect *prospects = cm_arena_array(&session->scratch, count + 1, sizeof(*prospects));
@@ -224,13 +248,17 @@ static bool keep_open(struct cm_session *session, const struct cm_recipient *rec
 {
     void *items = session->open;
     struct cm_span copy = cm_arena_copy(&session->arena, recipient->argument);
-    if (copy.p == NULL || !cm_make_room(&session->arena, &items, sizeof(*session->open), session->open_count,
-                                        &session->open_room, CM_LIMIT_OPEN_RECIPIENTS)) {
+    bool has_addr = recipient->rcpt_addr.p != NULL;
+    struct cm_span rcpt_addr = cm_arena_copy(&session->arena, recipient->rcpt_addr);
+    if (copy.p == NULL || rcpt_addr.p == NULL ||
+        !cm_make_room(&session->arena, &items, sizeof(*session->open), session->open_count, &session->open_room,
+                      CM_LIMIT_OPEN_RECIPIENTS)) {
         return false;
     }
     session->open = items;
     session->open[session->open_count] = *recipient;
     session->open[session->open_count].argument = copy;
+    session->open[session->open_count].rcpt_addr = has_addr ? rcpt_addr : recipient->rcpt_addr;
     session->open_count++;
     return true;
 }
@@ -307,6 +335,9 @@ void cm_session_rcpt(struct cm_session *session, struct cm_span argument, struct
     }
     if (!session->claim.claimed && session->candidate_count == 0) {
         return; /* not ours; bulk marks, if they matter, are looked for at the end */
+    }
+    if (session->peppers != cm_keys_in_use(session->filter->parts.keys)) {
+        (void)renew_hasher(session); /* the old one serves as long as the store needs no other */
     }
     struct cm_recipient recipient = read_recipient(session, argument, rcpt_addr);
     size_t count = collect_prospects(session, &recipient, &prospects);

@@ -18,7 +18,8 @@ struct cm_filter {
 
 /* A recipient, as one question needs it. */
 struct cm_recipient {
-    struct cm_span argument; /* as the client gave it */
+    struct cm_span argument;  /* as the client gave it */
+    struct cm_span rcpt_addr; /* as the MTA resolved it: both are needed to hash it anew */
     enum cm_recipient_status status;
     struct cm_subject subject; /* if status is OK */
 };
@@ -28,6 +29,7 @@ enum cm_limit { CM_LIMIT_UNREACHED = 0, CM_LIMIT_REACHED };
 struct cm_session {
     struct cm_filter *filter;
     struct cm_hasher *hasher;
+    uint32_t peppers; /* those of the hasher, as cm_keys_in_use tells */
     /* per connection */
     char id[24];
     char daemon[CM_LIMIT_PATTERN_BYTES + 1];
@@ -76,7 +78,11 @@ struct cm_prospect cm_prospect_of_none(const struct cm_session *session, bool he
  * for `count`. Asks the store at most once.
  */
 void cm_prospects_of_stream(struct cm_session *session, size_t index, bool headers_known,
-                            const struct cm_recipient *recipients, size_t count, struct cm_prospect *out);
+                            struct cm_recipient *recipients, size_t count, struct cm_prospect *out);
+
+/* Hashes recipients anew if the store has told of other peppers since the session's hasher was made. False if it has
+ * not, or without memory: then nothing has changed. */
+bool cm_session_rehash(struct cm_session *session, struct cm_recipient *recipients, size_t count);
 
 /* Logs, counts and keeps one decision, and makes its reply. `recipient` may be NULL (a message without recipients of
  * its own, like undeclared bulk). The decision id is handed out. */

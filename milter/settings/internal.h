@@ -7,7 +7,9 @@
  *   suggest.c  what may have been meant by an unknown key
  *   values.c   single values: store URLs, sockets, names
  *   streams.c  the stream table
- *   settings.c the other keys, loading and freeing
+ *   keeper.c   the keepers and who may call ours
+ *   top.c      the other keys
+ *   settings.c loading and freeing
  *   warn.c     what is allowed and probably not meant
  */
 #ifndef SETTINGS_INTERNAL_H
@@ -25,6 +27,7 @@
 #define CM_SETTINGS_INCLUDE_DEPTH 8          /* libconfig stops at 10 */
 #define CM_SETTINGS_LIST_VALUES 1024         /* values of one list */
 #define CM_SETTINGS_STREAM_HEADERS 16        /* header conditions of one stream */
+#define CM_SETTINGS_CALLERS 64               /* of the keeper */
 #define CM_SETTINGS_PATH_BYTES 96            /* of a key path in a message; a longer one is cut */
 
 /* --- source.c --- */
@@ -60,6 +63,7 @@ enum cm_key_type {
     CM_KEY_FLAG,     /* bool */
     CM_KEY_COUNT,    /* unsigned */
     CM_KEY_DURATION, /* unsigned, ms; text with a unit */
+    CM_KEY_DAYS,     /* unsigned; text with the unit d */
     CM_KEY_OCTAL,    /* unsigned; text of octal digits */
     CM_KEY_WORD,     /* unsigned, one of `words` */
     CM_KEY_WORDS,    /* unsigned, the OR of a list of `words` */
@@ -81,11 +85,11 @@ struct cm_key {
     bool required;
     bool may_hold_secret; /* a text with '@' is not repeated in messages */
     unsigned min;         /* of numbers, or bytes of a text */
-    unsigned max;
-    size_t offset;     /* of the value in what the table fills */
-    const char *text;  /* default of TEXT and PARSED; NULL: NULL */
-    unsigned number;   /* default of numbers and words */
-    const char *right; /* what would be right, to follow "write" */
+    unsigned max;         /* likewise; of PATTERNS how many, 0: CM_SETTINGS_LIST_VALUES */
+    size_t offset;        /* of the value in what the table fills */
+    const char *text;     /* default of TEXT and PARSED; NULL: NULL */
+    unsigned number;      /* default of numbers and words */
+    const char *right;    /* what would be right, to follow "write" */
     const struct cm_word *words;
     /* What is wrong with a text (or with one of PATTERNS), or NULL. */
     const char *(*problem)(const char *text);
@@ -143,7 +147,10 @@ const char *cm_problem_of_file(const char *text);
 const char *cm_problem_of_name(const char *text);
 const char *cm_problem_of_id(const char *text);
 const char *cm_problem_of_store_user(const char *text);
+const char *cm_problem_of_server_name(const char *text);
 const char *cm_problem_of_group(const char *text);
+const char *cm_problem_of_account(const char *text);
+const char *cm_problem_of_keeper(const char *text);
 const char *cm_problem_of_officer(const char *text);
 const char *cm_problem_of_url(const char *text);
 const char *cm_problem_of_header_name(const char *text);
@@ -154,6 +161,7 @@ const char *cm_problem_of_header_pattern(const char *text);
 const char *cm_parse_store_url(struct cm_arena *arena, const char *text, void *out_store);
 const char *cm_parse_socket(struct cm_arena *arena, const char *text, void *out_socket);
 bool cm_parse_duration(const char *text, unsigned *out_ms);
+bool cm_parse_days(const char *text, unsigned *out_days);
 bool cm_parse_octal(const char *text, unsigned *out_value);
 
 /* --- streams.c --- */
@@ -168,5 +176,30 @@ struct cm_stream_list {
     const config_setting_t *list; /* NULL: the file has none */
 };
 bool cm_streams_check_names(const struct cm_stream_list *lists, const struct cm_stream_table *table);
+
+/* --- keeper.c --- */
+
+/* The lists that the top level holds about keepers, before they are weighed. */
+struct cm_keeper_lists {
+    struct cm_patterns names;
+    const config_setting_t *callers; /* NULL: the file has none */
+};
+/* Fills keepers and keeper.callers; `root` is the top of the main file. */
+bool cm_keepers_read(const struct cm_reader *reader, const config_setting_t *root, const struct cm_keeper_lists *lists,
+                     struct cm_settings *settings);
+
+/* --- top.c --- */
+
+/* The top level as the file says, before it is weighed. */
+struct cm_draft {
+    struct cm_settings settings;
+    unsigned mode; /* unsigned, as the tables write words */
+    unsigned bulk;
+    const config_setting_t *streams;
+    struct cm_keeper_lists keepers;
+};
+
+/* Reads and weighs the top of the main file, but for its streams. */
+bool cm_top_read(const struct cm_reader *reader, const config_setting_t *root, struct cm_draft *draft);
 
 #endif

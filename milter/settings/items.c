@@ -120,27 +120,38 @@ static bool read_count(const struct cm_item *item, void *out)
     return true;
 }
 
-static bool read_duration(const struct cm_item *item, void *out)
+/* A number with a unit. `unit` is the one that the bounds are in, `right` what a right text is like. */
+static bool read_with_unit(const struct cm_item *item, bool (*parse)(const char *text, unsigned *out_value),
+                           const char *unit, const char *right, void *out)
 {
     const struct cm_key *key = item->key;
-    static const char right[] = "text with a unit, such as \"800ms\" or \"1s\"";
     char quoted[CM_QUOTE_BYTES];
     unsigned value = 0;
     if (config_setting_type(item->setting) != CONFIG_TYPE_STRING) {
         return fail_type(item, right);
     }
     const char *text = config_setting_get_string(item->setting);
-    if (!cm_parse_duration(text, &value)) {
+    if (!parse(text, &value)) {
         return cm_reader_fail(item->reader, item->setting, item->path, "\"%s\" is no duration; write %s",
                               cm_quote(text, quoted), right);
     }
     if (value < key->min || value > key->max) {
         return cm_reader_fail(item->reader, item->setting, item->path,
-                              "\"%s\" is out of bounds; %ums to %ums are right", cm_quote(text, quoted), key->min,
-                              key->max);
+                              "\"%s\" is out of bounds; %u%s to %u%s are right", cm_quote(text, quoted), key->min, unit,
+                              key->max, unit);
     }
     *(unsigned *)out = value;
     return true;
+}
+
+static bool read_duration(const struct cm_item *item, void *out)
+{
+    return read_with_unit(item, cm_parse_duration, "ms", "text with a unit, such as \"800ms\" or \"1s\"", out);
+}
+
+static bool read_days(const struct cm_item *item, void *out)
+{
+    return read_with_unit(item, cm_parse_days, "d", "a number of days with its unit, such as \"35d\"", out);
 }
 
 static bool read_octal(const struct cm_item *item, void *out)
@@ -201,12 +212,13 @@ static bool check_list(const struct cm_item *item, const char *right, size_t *ou
     if (!config_setting_is_array(item->setting) && !config_setting_is_list(item->setting)) {
         return fail_type(item, right);
     }
-    int count = config_setting_length(item->setting);
-    if (count > CM_SETTINGS_LIST_VALUES) {
-        return cm_reader_fail(item->reader, item->setting, item->path, "has %d values; at most %d are right", count,
-                              CM_SETTINGS_LIST_VALUES);
+    size_t count = (size_t)config_setting_length(item->setting);
+    unsigned most = item->key->max > 0 ? item->key->max : CM_SETTINGS_LIST_VALUES;
+    if (count > most) {
+        return cm_reader_fail(item->reader, item->setting, item->path, "has %zu values; at most %u are right", count,
+                              most);
     }
-    *out_count = (size_t)count;
+    *out_count = count;
     return true;
 }
 
@@ -333,6 +345,7 @@ bool cm_item_read(const struct cm_item *item, void *out)
     case CM_KEY_FLAG: return read_flag(item, out);
     case CM_KEY_COUNT: return read_count(item, out);
     case CM_KEY_DURATION: return read_duration(item, out);
+    case CM_KEY_DAYS: return read_days(item, out);
     case CM_KEY_OCTAL: return read_octal(item, out);
     case CM_KEY_WORD: return read_word(item, out);
     case CM_KEY_WORDS: return read_words(item, out);

@@ -107,6 +107,7 @@ static bool set_default(const struct cm_reader *reader, const struct cm_key *key
     case CM_KEY_FLAG: *(bool *)out = key->number != 0; break;
     case CM_KEY_COUNT:
     case CM_KEY_DURATION:
+    case CM_KEY_DAYS:
     case CM_KEY_OCTAL:
     case CM_KEY_WORD:
     case CM_KEY_WORDS: *(unsigned *)out = key->number; break;

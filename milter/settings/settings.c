@@ -16,130 +16,6 @@ struct handle {
     struct cm_arena arena;
 };
 
-/* The top level as the file says, before it is weighed. */
-struct draft {
-    struct cm_settings settings;
-    unsigned mode; /* unsigned, as the tables write words */
-    unsigned bulk;
-    const config_setting_t *streams;
-};
-
-enum { BULK_PASS = 1, BULK_REFUSE };
-
-static const struct cm_word words_of_bulk[] = {{"refuse", BULK_REFUSE}, {"pass", BULK_PASS}, {NULL, 0}};
-
-#define IN_DRAFT(member) offsetof(struct draft, member)
-
-static const struct cm_key top_keys[] = {
-    {.path = "store.url",
-     .type = CM_KEY_PARSED,
-     .required = true,
-     .may_hold_secret = true,
-     .min = 1,
-     .max = 300,
-     .offset = IN_DRAFT(settings.store),
-     .right = "text such as \"unix:/run/redis/redis.sock\" or \"redis://HOST:PORT\"",
-     .parse = cm_parse_store_url},
-    {.path = "store.user",
-     .type = CM_KEY_TEXT,
-     .min = 1,
-     .max = 128,
-     .offset = IN_DRAFT(settings.store.user),
-     .right = "a Redis user, such as \"milter\"",
-     .problem = cm_problem_of_store_user},
-    {.path = "store.password_file",
-     .type = CM_KEY_TEXT,
-     .min = 1,
-     .max = 1023,
-     .offset = IN_DRAFT(settings.store.password_file),
-     .right = "the path of a file that holds the password",
-     .problem = cm_problem_of_file},
-    {.path = "store.timeout",
-     .type = CM_KEY_DURATION,
-     .min = 10,
-     .max = 10000,
-     .offset = IN_DRAFT(settings.store.timeout_ms),
-     .number = 800},
-    {.path = "store.pool",
-     .type = CM_KEY_COUNT,
-     .min = 1,
-     .max = 1024,
-     .offset = IN_DRAFT(settings.store.pool),
-     .number = 64},
-    {.path = "keys",
-     .type = CM_KEY_TEXT,
-     .min = 1,
-     .max = 1023,
-     .offset = IN_DRAFT(settings.keys),
-     .text = "/etc/consent-milter/keys",
-     .right = "the path of a directory",
-     .problem = cm_problem_of_file},
-    {.path = "milter.socket",
-     .type = CM_KEY_PARSED,
-     .min = 1,
-     .max = 300,
-     .offset = IN_DRAFT(settings.milter.socket),
-     .text = "unix:/var/spool/postfix/consent-milter/consent-milter.sock",
-     .right = "text such as \"unix:PATH\" or \"inet:8891@127.0.0.1\"",
-     .parse = cm_parse_socket},
-    {.path = "milter.mode", .type = CM_KEY_OCTAL, .offset = IN_DRAFT(settings.milter.mode), .number = 0660},
-    {.path = "milter.group",
-     .type = CM_KEY_TEXT,
-     .min = 1,
-     .max = 32,
-     .offset = IN_DRAFT(settings.milter.group),
-     .right = "a group name, such as \"postfix\"",
-     .problem = cm_problem_of_group},
-    {.path = "contact.officer",
-     .type = CM_KEY_TEXT,
-     .min = 1,
-     .max = 254,
-     .offset = IN_DRAFT(settings.officer),
-     .right = "a mail address",
-     .problem = cm_problem_of_officer},
-    {.path = "contact.url",
-     .type = CM_KEY_TEXT,
-     .min = 1,
-     .max = 120,
-     .offset = IN_DRAFT(settings.url),
-     .right = "a web address",
-     .problem = cm_problem_of_url},
-    {.path = "outgoing.auth",
-     .type = CM_KEY_PATTERNS,
-     .offset = IN_DRAFT(settings.streams.outgoing.auth),
-     .problem = cm_problem_of_session_pattern},
-    {.path = "outgoing.daemon",
-     .type = CM_KEY_PATTERNS,
-     .offset = IN_DRAFT(settings.streams.outgoing.daemon),
-     .problem = cm_problem_of_session_pattern},
-    {.path = "outgoing.client", .type = CM_KEY_NETWORKS, .offset = IN_DRAFT(settings.streams.outgoing.client)},
-    {.path = "outgoing.local", .type = CM_KEY_FLAG, .offset = IN_DRAFT(settings.streams.outgoing.local)},
-    {.path = "unmatched.bulk",
-     .type = CM_KEY_WORD,
-     .offset = IN_DRAFT(bulk),
-     .number = BULK_PASS,
-     .words = words_of_bulk},
-    {.path = "mode",
-     .type = CM_KEY_WORD,
-     .offset = IN_DRAFT(mode),
-     .number = CM_MODE_ENFORCE,
-     .words = cm_words_of_mode},
-    {.path = "log_addresses", .type = CM_KEY_FLAG, .offset = IN_DRAFT(settings.log_addresses)},
-    {.path = "streams",
-     .type = CM_KEY_LIST,
-     .offset = IN_DRAFT(streams),
-     .right = "a list of groups, as in streams: ( { name = ...; }, { name = ...; } );"},
-    {.path = "state", .type = CM_KEY_LATER},
-    {.path = "keeper", .type = CM_KEY_LATER},
-    {.path = "keepers", .type = CM_KEY_LATER},
-    {.path = "service_stops", .type = CM_KEY_LATER},
-    {.path = "service_honesty", .type = CM_KEY_LATER},
-    {.path = "max_recipients", .type = CM_KEY_LATER},
-};
-
-static const struct cm_key_table top_table = {
-    .keys = top_keys, .count = sizeof(top_keys) / sizeof(top_keys[0]), .name = ""};
-
 /* One file with what libconfig made of it. */
 struct document {
     const char *path;
@@ -152,7 +28,7 @@ struct loading {
     struct handle *handle;
     struct document *documents; /* the main file and its fragments, in reading order */
     size_t count;               /* of those that are ready */
-    struct draft draft;
+    struct cm_draft draft;
     struct cm_err *err;
 };
 
@@ -238,33 +114,11 @@ static bool load_documents(struct loading *loading, const char *file)
 
 /* --- the top level --- */
 
-static bool weigh_top(const struct cm_reader *reader, const config_setting_t *root, struct draft *draft)
-{
-    struct cm_settings *settings = &draft->settings;
-    const struct cm_session_conditions *outgoing = &settings->streams.outgoing;
-    bool any_outgoing = outgoing->auth.count > 0 || outgoing->daemon.count > 0 || outgoing->client.count > 0 ||
-                        outgoing->local;
-    if (settings->store.user != NULL && settings->store.password_file == NULL) {
-        return cm_reader_fail(reader, cm_reader_member(root, "store.user"), "store.user",
-                              "has no password; write store.password_file too");
-    }
-    if (draft->bulk == BULK_REFUSE && !any_outgoing) {
-        return cm_reader_fail(
-            reader, cm_reader_member(root, "unmatched.bulk"), "unmatched.bulk",
-            "is \"refuse\", but outgoing names no session of your own users; write outgoing: { auth = "
-            "[\"*\"]; } or similar");
-    }
-    settings->streams.refuse_unmatched_bulk = draft->bulk == BULK_REFUSE;
-    settings->streams.mode = (enum cm_mode)draft->mode;
-    return true;
-}
-
 static bool read_top(struct loading *loading)
 {
     const struct document *main_document = &loading->documents[0];
     const struct cm_reader reader = reader_for(loading, main_document);
-    const config_setting_t *root = config_root_setting(&main_document->config);
-    return cm_reader_group(&reader, root, &top_table, &loading->draft) && weigh_top(&reader, root, &loading->draft);
+    return cm_top_read(&reader, config_root_setting(&main_document->config), &loading->draft);
 }
 
 static const struct cm_key fragment_keys[] = {

@@ -70,6 +70,24 @@ const char *cm_problem_of_group(const char *text)
     return all_bytes(text, is_name_byte) && text[0] != '-' ? NULL : "is no group name; write one such as \"postfix\"";
 }
 
+const char *cm_problem_of_account(const char *text)
+{
+    uint64_t id = 0;
+    bool is_id = text[strspn(text, "0123456789")] == '\0';
+    if (is_id && !cm_parse_u64(cm_span_of(text), UINT32_MAX - 1, &id)) {
+        return "is no uid or gid; they end at 4294967294";
+    }
+    return all_bytes(text, is_name_byte) && text[0] != '-' ? NULL : "is no name of a user or group";
+}
+
+const char *cm_problem_of_keeper(const char *text)
+{
+    size_t len = strlen(text);
+    return len >= 1 && len <= CM_LIMIT_KEEPER_NAME_BYTES && all_bytes(text, is_id_byte)
+               ? NULL
+               : "is no keeper's name; use 1 to 32 of a-z, 0-9 and . _ -";
+}
+
 const char *cm_problem_of_officer(const char *text)
 {
     const char *at = strrchr(text, '@');
@@ -198,7 +216,14 @@ static struct cm_span without_prefix(const char *text, const char *prefix)
     return cm_span_of(text + strlen(prefix));
 }
 
-static const char *parse_redis_url(struct cm_arena *arena, struct cm_span rest, struct cm_store_settings *store)
+const char *cm_problem_of_server_name(const char *text)
+{
+    struct cm_span name = cm_span_of(text);
+    return is_host(name) || is_ipv6(name) ? NULL : "is no host name and no address; write it as the certificate does";
+}
+
+static const char *parse_redis_url(struct cm_arena *arena, struct cm_span rest, enum cm_store_scheme scheme,
+                                   struct cm_store_settings *store)
 {
     struct host_port where;
     if (memchr(rest.p, '@', rest.len) != NULL) {
@@ -208,9 +233,9 @@ static const char *parse_redis_url(struct cm_arena *arena, struct cm_span rest, 
         return "names a database; database 0 is always used, so end it after the port";
     }
     if (!split_host_port(rest, &where)) {
-        return "names no host and port; write redis://HOST:PORT, an IPv6 address in brackets";
+        return "names no host and port; write rediss://HOST:PORT, an IPv6 address in brackets";
     }
-    store->scheme = CM_STORE_TCP;
+    store->scheme = scheme;
     store->host = cm_arena_copy(arena, where.host).p;
     store->port = cm_arena_copy(arena, where.port.p != NULL ? where.port : CM_SPAN("6379")).p;
     return store->host != NULL && store->port != NULL ? NULL : out_of_memory;
@@ -230,13 +255,13 @@ const char *cm_parse_store_url(struct cm_arena *arena, const char *text, void *o
         store->path = cm_arena_copy(arena, path).p;
         return store->path != NULL ? NULL : out_of_memory;
     }
-    if (cm_span_starts_with(all, "rediss:")) {
-        return "asks for TLS, and TLS is not in this version; use unix:PATH, or redis:// on a private network";
+    if (cm_span_starts_with(all, "rediss://")) {
+        return parse_redis_url(arena, without_prefix(text, "rediss://"), CM_STORE_TLS, store);
     }
     if (cm_span_starts_with(all, "redis://")) {
-        return parse_redis_url(arena, without_prefix(text, "redis://"), store);
+        return parse_redis_url(arena, without_prefix(text, "redis://"), CM_STORE_TCP, store);
     }
-    return "is no store; write unix:PATH or redis://HOST:PORT";
+    return "is no store; write unix:PATH, rediss://HOST:PORT or redis://HOST:PORT";
 }
 
 /* The form that libmilter reads. */
@@ -327,6 +352,17 @@ bool cm_parse_duration(const char *text, unsigned *out_ms)
         return false;
     }
     *out_ms = (unsigned)value;
+    return true;
+}
+
+bool cm_parse_days(const char *text, unsigned *out_days)
+{
+    size_t digits = strspn(text, "0123456789");
+    uint64_t value = 0;
+    if (!cm_parse_u64((struct cm_span){text, digits}, 1000000, &value) || strcmp(text + digits, "d") != 0) {
+        return false;
+    }
+    *out_days = (unsigned)value;
     return true;
 }
 

@@ -55,8 +55,28 @@ static void warn_of_store(const struct warning *w)
     if (store->scheme == CM_STORE_TCP && !is_loopback(store->host)) {
         warn(w, "store.url", "goes over the network without TLS; keep that network private");
     }
-    if (store->password_file == NULL && store->scheme == CM_STORE_TCP) {
+    if (store->password_file == NULL && store->scheme != CM_STORE_UNIX && store->tls.cert_file == NULL) {
         warn(w, "store.password_file", "is not set, so everybody who reaches the store can change consents");
+    }
+}
+
+/* --- keepers --- */
+
+/* LAW-12 */
+static void warn_of_keepers(const struct warning *w)
+{
+    const struct cm_settings *settings = w->settings;
+    const char *name = settings->keeper.name;
+    bool is_listed = false;
+    for (size_t i = 0; i < settings->keeper_count; i++) {
+        is_listed = is_listed || (name != NULL && strcmp(settings->keepers[i], name) == 0);
+    }
+    if (settings->keeper_count == 0) {
+        warn(w, "keepers",
+             "names none, so a Redis that was restored or replaced is trusted without a keeper's word; name the keeper "
+             "of every host that takes withdrawals");
+    } else if (name != NULL && !is_listed) {
+        warn(w, "keeper.name", "is not among keepers, so this keeper may say received, and never in effect; add it");
     }
 }
 
@@ -155,6 +175,7 @@ void cm_settings_warn(const struct cm_settings *settings, void (*say)(void *cont
     const struct warning w = {.settings = settings, .say = say, .context = context};
     warn_of_socket(&w);
     warn_of_store(&w);
+    warn_of_keepers(&w);
     warn_of_streams(&w);
     if (settings->officer == NULL) {
         warn(&w, "contact.officer", "is not set; subjects must be able to reach the one who answers for their data");

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "transport_tls.h"
+
 #define ARRAY_MAX 200000 /* elements of one array reply: more than any registry or page of the ledger */
 #define RECEIVE_BYTES 16384
 #define PASSWORD_MAX 512
@@ -106,25 +108,76 @@ static enum cm_trouble authenticate(struct cm_connection *connection, const stru
 }
 
 /* A replica answers too, but with old data: only a master knows. LAW-12 */
-static enum cm_trouble require_master(struct cm_connection *connection, int64_t deadline_ms, struct cm_err *err)
+static enum cm_trouble check_master(const redisReply *reply, struct cm_err *err)
 {
-    struct cm_request request = {0};
-    redisReply *reply = NULL;
-    cm_request_add(&request, (struct cm_span[]){CM_SPAN("ROLE")}, 1);
-    enum cm_trouble trouble = run_opening(connection, &request, deadline_ms, &reply, err);
-    if (trouble != CM_TROUBLE_NONE) {
-        return trouble;
-    }
     bool is_array = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements > 0;
     struct cm_span role = is_array ? cm_reply_text(reply->element[0]) : (struct cm_span){NULL, 0};
     if (role.p == NULL) {
         cm_err_set(err, "ROLE was answered with something else than a role");
-        trouble = CM_TROUBLE_MALFORMED;
-    } else if (!cm_span_equal(role, CM_SPAN("master"))) {
-        cm_err_set(err, "Redis is a %.*s, not a master", (int)(role.len < 20 ? role.len : 20), role.p);
-        trouble = CM_TROUBLE_NOT_MASTER;
+        return CM_TROUBLE_MALFORMED;
     }
-    cm_replies_free(&reply, 1);
+    if (!cm_span_equal(role, CM_SPAN("master"))) {
+        cm_err_set(err, "Redis is a %.*s, not a master", (int)(role.len < 20 ? role.len : 20), role.p);
+        return CM_TROUBLE_NOT_MASTER;
+    }
+    return CM_TROUBLE_NONE;
+}
+
+bool cm_incarnation_id_is_valid(struct cm_span id)
+{
+    for (size_t i = 0; i < id.len; i++) {
+        if (!cm_ascii_is_digit(id.p[i]) && (id.p[i] < 'a' || id.p[i] > 'f')) {
+            return false;
+        }
+    }
+    return id.len == CM_INCARNATION_CHARS;
+}
+
+/* One id out of the lines of INFO: it must stand there once, and be 40 digits of lower-case hex. */
+static enum cm_trouble read_id(const redisReply *reply, const char *name, char out[CM_INCARNATION_CHARS + 1],
+                               struct cm_err *err)
+{
+    struct cm_span rest = cm_reply_text(reply);
+    struct cm_span line;
+    struct cm_span id = {NULL, 0};
+    size_t found = 0;
+    while (cm_span_next(&rest, '\n', &line)) {
+        struct cm_span value = cm_span_trim(line);
+        struct cm_span key;
+        if (cm_span_next(&value, ':', &key) && cm_span_equal(key, cm_span_of(name))) {
+            id = value;
+            found++;
+        }
+    }
+    if (found != 1 || !cm_incarnation_id_is_valid(id) || !cm_copy(out, CM_INCARNATION_CHARS + 1, id)) {
+        cm_err_set(err, "INFO was answered without a %s that can be read", name);
+        return CM_TROUBLE_MALFORMED;
+    }
+    return CM_TROUBLE_NONE;
+}
+
+/* Who answers: all in one round trip, so that it is of one moment. LAW-12 */
+static enum cm_trouble meet(struct cm_connection *connection, int64_t deadline_ms, struct cm_err *err)
+{
+    enum { REPLY_ROLE, REPLY_SERVER, REPLY_REPLICATION, REPLY_COUNT };
+    struct cm_request request = {0};
+    redisReply *replies[REPLY_COUNT] = {NULL};
+    cm_request_add(&request, (struct cm_span[]){CM_SPAN("ROLE")}, 1);
+    cm_request_add(&request, (struct cm_span[]){CM_SPAN("INFO"), CM_SPAN("server")}, 2);
+    cm_request_add(&request, (struct cm_span[]){CM_SPAN("INFO"), CM_SPAN("replication")}, 2);
+    enum cm_trouble trouble = run_opening(connection, &request, deadline_ms, replies, err);
+    if (trouble != CM_TROUBLE_NONE) {
+        return trouble;
+    }
+    struct cm_incarnation *incarnation = &connection->incarnation;
+    trouble = check_master(replies[REPLY_ROLE], err);
+    if (trouble == CM_TROUBLE_NONE) {
+        trouble = read_id(replies[REPLY_SERVER], "run_id", incarnation->run_id, err);
+    }
+    if (trouble == CM_TROUBLE_NONE) {
+        trouble = read_id(replies[REPLY_REPLICATION], "master_replid", incarnation->replication_id, err);
+    }
+    cm_replies_free(replies, REPLY_COUNT);
     return trouble;
 }
 
@@ -142,7 +195,7 @@ enum cm_trouble cm_connection_open(const struct cm_store_options *options, int64
         trouble = authenticate(connection, options, deadline_ms, err);
     }
     if (trouble == CM_TROUBLE_NONE) {
-        trouble = require_master(connection, deadline_ms, err);
+        trouble = meet(connection, deadline_ms, err);
     }
     if (trouble != CM_TROUBLE_NONE) {
         cm_connection_close(connection);
@@ -164,13 +217,14 @@ void cm_connection_close(struct cm_connection *connection)
     free(connection);
 }
 
-static enum cm_trouble trouble_of_io(enum cm_io io, struct cm_err *err)
+static enum cm_trouble trouble_of_io(const struct cm_transport *transport, enum cm_io io, struct cm_err *err)
 {
     switch (io) {
     case CM_IO_DONE: return CM_TROUBLE_NONE;
     case CM_IO_TIMEOUT: cm_err_set(err, "Redis did not answer in time"); return CM_TROUBLE_TIMEOUT;
     case CM_IO_TRIPPED: cm_err_set(err, "Redis does not answer others either"); return CM_TROUBLE_TIMEOUT;
     case CM_IO_CLOSED: cm_err_set(err, "Redis closed the connection"); return CM_TROUBLE_CONNECTION_LOST;
+    case CM_IO_TLS: cm_tls_explain(transport->tls, err); return CM_TROUBLE_TLS;
     case CM_IO_UNSET: break;
     }
     cm_err_set(err, "no result of the transport");
@@ -196,7 +250,7 @@ static enum cm_trouble next_reply(struct cm_connection *connection, int64_t dead
         enum cm_io io = connection->transport.ops->receive(&connection->transport, buffer, sizeof(buffer), &len,
                                                            deadline_ms, trip_fd);
         if (io != CM_IO_DONE) {
-            return trouble_of_io(io, err);
+            return trouble_of_io(&connection->transport, io, err);
         }
         *received += len;
         if (*received > CM_LIMIT_REPLY_BYTES) {
@@ -221,7 +275,7 @@ static enum cm_trouble require_quiet(struct cm_connection *connection, struct cm
 {
     enum cm_io io = connection->transport.ops->quiet(&connection->transport);
     if (io != CM_IO_UNSET && !has_stray_bytes(connection)) {
-        return trouble_of_io(io, err);
+        return trouble_of_io(&connection->transport, io, err);
     }
     /* A last word, like "max number of clients reached", tells the cause; all else is noise. */
     redisReply *word = NULL;
@@ -244,8 +298,9 @@ static enum cm_trouble exchange(struct cm_connection *connection, const struct c
 {
     size_t received = 0;
     struct cm_span bytes = {request->bytes, request->len};
-    enum cm_trouble trouble = trouble_of_io(
-        connection->transport.ops->send(&connection->transport, bytes, deadline_ms, trip_fd), err);
+    struct cm_transport *transport = &connection->transport;
+    enum cm_io io = transport->ops->send(transport, bytes, deadline_ms, trip_fd);
+    enum cm_trouble trouble = trouble_of_io(transport, io, err);
     if (trouble == CM_TROUBLE_CONNECTION_LOST) {
         trouble = CM_TROUBLE_NONE; /* Redis may have said why before it closed: read what is there */
     }

@@ -2,25 +2,37 @@
 
 #include "store_internal.h"
 
-/* The pipeline: facts, one HMGET a subject, facts, TIME. */
-#define FRAME_REPLIES 3
+#define FRAME_REPLIES (CM_FRAME_HEAD_REPLIES + CM_FRAME_TAIL_REPLIES)
+#define RENEW_MS 1000 /* between two look-ups that try a new connection for beats of another incarnation */
 
-static void build_request(struct cm_request *request, const struct cm_subject *subjects, size_t count)
+static bool place_has_family(const struct cm_subject_place *place)
+{
+    return memcmp(place->exact, place->family, CM_FIELD_BYTES) != 0;
+}
+
+/* The pipeline: the head of the frame, one HMGET a place of each subject, the tail. Returns the number of places. */
+static size_t build_request(const struct cm_store *store, const struct cm_subject *subjects, size_t count,
+                            struct cm_request *request)
 {
     char key[CM_KEY_BYTES];
-    cm_store_ask_facts(request, subjects[0].partition);
+    struct cm_subject_place places[CM_PEPPERS_READABLE];
+    size_t sum = 0;
+    cm_request_append(request, &store->look_up_head);
     for (size_t i = 0; i < count; i++) {
-        const struct cm_subject *subject = &subjects[i];
-        struct cm_span args[] = {
-            CM_SPAN("HMGET"),
-            cm_store_key(key, 'c', subject->partition, subject->bucket),
-            CM_ARG_BYTES(subject->exact, CM_FIELD_BYTES),
-            CM_ARG_BYTES(subject->family, CM_FIELD_BYTES),
-        };
-        cm_request_add(request, args, cm_subject_has_family(subject) ? 4 : 3);
+        size_t place_count = cm_subject_places(&subjects[i], places);
+        for (size_t p = 0; p < place_count; p++) {
+            struct cm_span args[] = {
+                CM_SPAN("HMGET"),
+                cm_store_key(key, 'c', places[p].partition, places[p].bucket),
+                CM_ARG_BYTES(places[p].exact, CM_FIELD_BYTES),
+                CM_ARG_BYTES(places[p].family, CM_FIELD_BYTES),
+            };
+            cm_request_add(request, args, place_has_family(&places[p]) ? 4 : 3);
+        }
+        sum += place_count;
     }
-    cm_store_ask_end_facts(request, subjects[0].partition);
-    cm_request_add(request, (struct cm_span[]){CM_SPAN("TIME")}, 1);
+    cm_request_append(request, &store->look_up_tail);
+    return sum;
 }
 
 enum cm_trouble cm_records_decode(const redisReply *reply, struct cm_arena *arena, const struct cm_record **out_records,
@@ -54,67 +66,136 @@ enum cm_trouble cm_records_decode(const redisReply *reply, struct cm_arena *aren
     return CM_TROUBLE_NONE;
 }
 
-static enum cm_trouble read_subject(const redisReply *reply, const struct cm_subject *subject, struct cm_arena *arena,
-                                    struct cm_subject_records *out, struct cm_err *err)
-{
-    bool two = cm_subject_has_family(subject);
-    enum cm_trouble trouble = cm_reply_expect_array(reply, two ? 2 : 1, "records", err);
-    if (trouble == CM_TROUBLE_NONE) {
-        trouble = cm_records_decode(reply->element[0], arena, &out->exact, &out->exact_count, err);
-    }
-    if (trouble != CM_TROUBLE_NONE || !two) {
-        out->family = out->exact;
-        out->family_count = out->exact_count;
-        return trouble;
-    }
-    return cm_records_decode(reply->element[1], arena, &out->family, &out->family_count, err);
-}
+/* Records of one form, as far as they were found. */
+struct found {
+    const struct cm_record *records;
+    size_t count;
+};
 
-static enum cm_trouble read_time(const redisReply *reply, cm_ms *out_now, struct cm_err *err)
+/* Adds what stands at one more place. Where records have gone from a place, a forward record says where to: that they
+ * are found there is all it tells. */
+static enum cm_trouble add_place(const redisReply *reply, uint32_t read_under, struct cm_arena *arena,
+                                 struct found *found, struct cm_err *err)
 {
-    uint64_t seconds = 0;
-    uint64_t micros = 0;
-    enum cm_trouble trouble = cm_reply_expect_array(reply, 2, "TIME", err);
-    if (trouble != CM_TROUBLE_NONE) {
+    struct found here = {NULL, 0};
+    enum cm_trouble trouble = cm_records_decode(reply, arena, &here.records, &here.count, err);
+    if (trouble != CM_TROUBLE_NONE || here.count == 0) {
         return trouble;
     }
-    if (!cm_parse_u64(cm_reply_text(reply->element[0]), (uint64_t)CM_MS_MAX / 1000, &seconds) ||
-        !cm_parse_u64(cm_reply_text(reply->element[1]), 999999, &micros)) {
-        cm_err_set(err, "TIME was answered with something else than a time");
-        return CM_TROUBLE_MALFORMED;
+    if (here.records[0].kind == CM_KIND_FORWARD) {
+        if ((read_under & 1U << here.records[0].forward.pepper) != 0) {
+            return CM_TROUBLE_NONE;
+        }
+        cm_err_set(err, "a subject was moved to pepper.%u, which is not read here", here.records[0].forward.pepper);
+        return CM_TROUBLE_WRONG_PEPPER;
     }
-    *out_now = (cm_ms)(seconds * 1000 + micros / 1000);
+    if (found->count == 0) {
+        *found = here;
+        return CM_TROUBLE_NONE;
+    }
+    struct cm_record *both = cm_arena_array(arena, found->count + here.count, sizeof(*both));
+    if (both == NULL) {
+        cm_err_set(err, "out of memory");
+        return CM_TROUBLE_MEMORY;
+    }
+    memcpy(both, found->records, found->count * sizeof(*both));
+    memcpy(both + found->count, here.records, here.count * sizeof(*both));
+    *found = (struct found){both, found->count + here.count};
     return CM_TROUBLE_NONE;
 }
 
-/* Both ends of the pipeline must show the same store: nothing was swapped in between. LAW-12 */
-static enum cm_trouble read_frame(struct cm_store *store, redisReply *const *replies, size_t count, cm_ms *out_now,
-                                  uint64_t *out_epoch, uint64_t *out_registry, struct cm_err *err)
+/* The replies for all places of one subject. Returns NONE and moves *replies on. */
+static enum cm_trouble read_subject(redisReply *const **replies, const struct cm_subject *subject, uint32_t needed,
+                                    struct cm_arena *arena, struct cm_subject_records *out, struct cm_err *err)
 {
-    uint64_t epoch_before = 0;
-    enum cm_trouble trouble = cm_store_check_facts(store, replies[0], &epoch_before, err);
-    if (trouble == CM_TROUBLE_NONE) {
-        trouble = cm_store_check_end_facts(store, replies[count + 1], out_epoch, out_registry, err);
+    struct cm_subject_place places[CM_PEPPERS_READABLE];
+    struct found exact = {NULL, 0};
+    struct found family = {NULL, 0};
+    size_t count = cm_subject_places(subject, places);
+    bool two = cm_subject_has_family(subject);
+    uint32_t read_under = 0;
+    for (size_t p = 0; p < count; p++) {
+        read_under |= 1U << places[p].pepper;
     }
-    if (trouble == CM_TROUBLE_NONE && epoch_before != *out_epoch) {
-        cm_err_set(err, "the store's epoch changed during the look-up");
-        trouble = CM_TROUBLE_CHANGED;
+    if ((needed & ~read_under) != 0) {
+        cm_err_set(err, "the store has taken a new pepper since this subject was hashed");
+        return CM_TROUBLE_CHANGED;
     }
-    return trouble == CM_TROUBLE_NONE ? read_time(replies[count + 2], out_now, err) : trouble;
+    enum cm_trouble trouble = CM_TROUBLE_NONE;
+    for (size_t p = 0; trouble == CM_TROUBLE_NONE && p < count; p++) {
+        const redisReply *reply = *(*replies)++;
+        trouble = cm_reply_expect_array(reply, two ? 2 : 1, "records", err);
+        if (trouble == CM_TROUBLE_NONE) {
+            trouble = add_place(reply->element[0], read_under, arena, &exact, err);
+        }
+        if (trouble == CM_TROUBLE_NONE && two) {
+            trouble = add_place(reply->element[1], read_under, arena, &family, err);
+        }
+    }
+    *out = (struct cm_subject_records){.exact = exact.records,
+                                       .exact_count = exact.count,
+                                       .family = two ? family.records : exact.records,
+                                       .family_count = two ? family.count : exact.count};
+    return trouble;
 }
 
-static enum cm_trouble read_replies(struct cm_store *store, redisReply *const *replies,
-                                    const struct cm_subject *subjects, size_t count, struct cm_arena *arena,
-                                    struct cm_subject_records *records, struct cm_lookup *lookup, struct cm_err *err)
+/* What is looked up, and for whom. */
+struct task {
+    const struct cm_subject *subjects;
+    size_t count;
+    size_t places; /* of all of them */
+    struct cm_arena *arena;
+    struct cm_subject_records *records;
+};
+
+static enum cm_trouble read_replies(struct cm_store *store, const struct task *task, redisReply *const *replies,
+                                    const struct cm_incarnation *incarnation, struct cm_lookup *out_lookup,
+                                    struct cm_err *err)
 {
-    uint64_t epoch = 0;
-    uint64_t registry_version = 0;
-    enum cm_trouble trouble = read_frame(store, replies, count, &lookup->now, &epoch, &registry_version, err);
-    for (size_t i = 0; trouble == CM_TROUBLE_NONE && i < count; i++) {
-        trouble = read_subject(replies[i + 1], &subjects[i], arena, &records[i], err);
+    struct cm_frame frame = {.now = 0};
+    redisReply *const *records = replies + CM_FRAME_HEAD_REPLIES;
+    enum cm_trouble trouble = cm_frame_check(store, incarnation, replies, records + task->places, &frame, err);
+    for (size_t i = 0; trouble == CM_TROUBLE_NONE && i < task->count; i++) {
+        trouble = read_subject(&records, &task->subjects[i], frame.peppers, task->arena, &task->records[i], err);
     }
+    if (trouble != CM_TROUBLE_NONE) {
+        return trouble;
+    }
+    if (store->doctor_is_missing != frame.doctor_is_missing) { /* seldom: no cache line is fought for */
+        store->doctor_is_missing = frame.doctor_is_missing;
+    }
+    out_lookup->now = frame.now;
+    return cm_store_registry(store, frame.epoch, frame.registry, &out_lookup->registry, err);
+}
+
+static enum cm_trouble ask_once(struct cm_store *store, const struct task *task, const struct cm_request *request,
+                                struct cm_call *call, struct cm_lookup *out_lookup, struct cm_err *err)
+{
+    redisReply *replies[CM_LIMIT_LOOKUP_BATCH * CM_PEPPERS_READABLE + FRAME_REPLIES];
+    struct cm_lookup lookup = {0};
+    enum cm_trouble trouble = cm_pool_call(store->pool, request, call, replies, err);
     if (trouble == CM_TROUBLE_NONE) {
-        trouble = cm_store_registry(store, epoch, registry_version, &lookup->registry, err);
+        trouble = read_replies(store, task, replies, &call->incarnation, &lookup, err);
+        cm_replies_free(replies, task->places + FRAME_REPLIES);
+        if (trouble == CM_TROUBLE_NONE) {
+            *out_lookup = lookup;
+        }
+    }
+    return trouble;
+}
+
+/*
+ * Beats of another incarnation than the connection's: either the keepers have not come that far, or it is the
+ * connection that is of yesterday (its server was given a new replication id, or its address another server). A new
+ * connection tells which. LAW-12
+ */
+static enum cm_trouble ask_anew(struct cm_store *store, const struct task *task, const struct cm_request *request,
+                                struct cm_call *call, struct cm_lookup *out_lookup, struct cm_err *err)
+{
+    call->fresh = true;
+    enum cm_trouble trouble = ask_once(store, task, request, call, out_lookup, err);
+    if (trouble == CM_TROUBLE_INCARNATION) {
+        store->renew_at_ms = cm_monotonic_ms() + RENEW_MS;
     }
     return trouble;
 }
@@ -123,21 +204,18 @@ enum cm_trouble cm_store_lookup(struct cm_store *store, const struct cm_subject 
                                 struct cm_arena *arena, struct cm_subject_records *out_records,
                                 struct cm_lookup *out_lookup, struct cm_err *err)
 {
-    redisReply *replies[CM_LIMIT_LOOKUP_BATCH + FRAME_REPLIES];
+    struct task task = {.subjects = subjects, .count = count, .arena = arena, .records = out_records};
+    struct cm_call call = {.may_repeat = true};
     struct cm_request request = {0};
     if (count == 0 || count > CM_LIMIT_LOOKUP_BATCH) {
         cm_err_set(err, "a look-up of %zu subjects", count);
         return CM_TROUBLE_INTERNAL;
     }
-    build_request(&request, subjects, count);
-    enum cm_trouble trouble = cm_store_run(store, &request, replies, err);
-    if (trouble == CM_TROUBLE_NONE) {
-        struct cm_lookup lookup = {0};
-        trouble = read_replies(store, replies, subjects, count, arena, out_records, &lookup, err);
-        cm_replies_free(replies, count + FRAME_REPLIES);
-        if (trouble == CM_TROUBLE_NONE) {
-            *out_lookup = lookup;
-        }
+    task.places = build_request(store, subjects, count, &request);
+    enum cm_trouble trouble = ask_once(store, &task, &request, &call, out_lookup, err);
+    if (trouble == CM_TROUBLE_INCARNATION && cm_monotonic_ms() >= store->renew_at_ms) {
+        trouble = ask_anew(store, &task, &request, &call, out_lookup, err);
     }
+    cm_request_done(&request);
     return trouble;
 }

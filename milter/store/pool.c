@@ -96,6 +96,7 @@ static bool opens_breaker(enum cm_trouble trouble)
     case CM_TROUBLE_LOADING:
     case CM_TROUBLE_BUSY:
     case CM_TROUBLE_NOT_MASTER:
+    case CM_TROUBLE_TLS:
     case CM_TROUBLE_PROTOCOL: return true;
     case CM_TROUBLE_UNSET:
     case CM_TROUBLE_NONE:
@@ -112,7 +113,6 @@ static bool opens_breaker(enum cm_trouble trouble)
     case CM_TROUBLE_CHANGED:
     case CM_TROUBLE_CLOCK:
     case CM_TROUBLE_REGISTRY:
-    case CM_TROUBLE_TLS:
     case CM_TROUBLE_BEAT_MISSING:
     case CM_TROUBLE_BEAT_STALE:
     case CM_TROUBLE_INCARNATION:
@@ -236,42 +236,45 @@ struct progress {
 
 /* Runs the request on the leased connection, or on a new one. */
 static enum cm_trouble run_leased(struct cm_pool *pool, struct lease *lease, const struct cm_request *request,
-                                  bool may_repeat, int64_t deadline_ms, redisReply **out_replies,
-                                  struct progress *progress, struct cm_err *err)
+                                  const struct cm_call *call, redisReply **out_replies, struct progress *progress,
+                                  struct cm_err *err)
 {
     int trip_fd = lease->probe ? -1 : pool->trip_fd;
-    if (lease->reused) {
+    if (lease->reused && !call->fresh) {
         progress->sent = true;
-        enum cm_trouble trouble = cm_connection_call(lease->connection, request, deadline_ms, trip_fd, out_replies,
-                                                     err);
-        if (trouble != CM_TROUBLE_CONNECTION_LOST || !may_repeat) {
+        enum cm_trouble trouble = cm_connection_call(lease->connection, request, call->deadline_ms, trip_fd,
+                                                     out_replies, err);
+        if (trouble != CM_TROUBLE_CONNECTION_LOST || !call->may_repeat) {
             return trouble;
         }
         *progress = (struct progress){.sent_lost = true};
-        cm_connection_close(lease->connection); /* Redis restarted: its old connections are no news */
-        lease->connection = NULL;
     }
-    enum cm_trouble trouble = cm_connection_open(pool->options, deadline_ms, &lease->connection, err);
+    cm_connection_close(lease->connection); /* if Redis restarted, its old connections are no news */
+    lease->connection = NULL;
+    enum cm_trouble trouble = cm_connection_open(pool->options, call->deadline_ms, &lease->connection, err);
     if (trouble == CM_TROUBLE_NONE) {
         progress->sent = true;
-        trouble = cm_connection_call(lease->connection, request, deadline_ms, trip_fd, out_replies, err);
+        trouble = cm_connection_call(lease->connection, request, call->deadline_ms, trip_fd, out_replies, err);
     }
     return trouble;
 }
 
-enum cm_trouble cm_pool_call(struct cm_pool *pool, const struct cm_request *request, bool may_repeat,
-                             redisReply **out_replies, bool *out_sent, struct cm_err *err)
+enum cm_trouble cm_pool_call(struct cm_pool *pool, const struct cm_request *request, struct cm_call *call,
+                             redisReply **out_replies, struct cm_err *err)
 {
-    int64_t deadline_ms = cm_monotonic_ms() + pool->options->timeout_ms;
     struct cm_err local_err = {{0}};
     struct lease lease;
     struct progress progress = {0};
-    enum cm_trouble trouble = acquire(pool, deadline_ms, &lease, &local_err);
+    if (call->deadline_ms == 0) {
+        call->deadline_ms = cm_monotonic_ms() + pool->options->timeout_ms;
+    }
+    enum cm_trouble trouble = acquire(pool, call->deadline_ms, &lease, &local_err);
     if (trouble == CM_TROUBLE_NONE) {
-        trouble = run_leased(pool, &lease, request, may_repeat, deadline_ms, out_replies, &progress, &local_err);
+        trouble = run_leased(pool, &lease, request, call, out_replies, &progress, &local_err);
         bool answered = trouble == CM_TROUBLE_NONE;
         if (answered) {
             trouble = server_trouble(out_replies, request->commands, &local_err);
+            call->incarnation = lease.connection->incarnation; /* before somebody else may close it */
         }
         release(pool, &lease, trouble, &local_err);
         if (answered && trouble != CM_TROUBLE_NONE) {
@@ -282,9 +285,7 @@ enum cm_trouble cm_pool_call(struct cm_pool *pool, const struct cm_request *requ
     if (trouble != CM_TROUBLE_NONE && err != NULL) {
         *err = local_err;
     }
-    if (out_sent != NULL) {
-        *out_sent = progress.sent || progress.sent_lost;
-    }
+    call->sent = progress.sent || progress.sent_lost;
     return trouble;
 }
 

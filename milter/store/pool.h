@@ -17,13 +17,21 @@ struct cm_pool;
 struct cm_pool *cm_pool_new(const struct cm_store_options *options, struct cm_err *err);
 void cm_pool_free(struct cm_pool *pool);
 
-/*
- * Runs one request on some connection. With `may_repeat` a request that met a connection which Redis had closed
- * meanwhile (a restart) is sent once more on a new one; only reads and writes with an event id may be. out_replies as
- * in cm_connection_call. *out_sent, if not NULL, tells on trouble whether the request may have reached Redis.
- */
-enum cm_trouble cm_pool_call(struct cm_pool *pool, const struct cm_request *request, bool may_repeat,
-                             redisReply **out_replies, bool *out_sent, struct cm_err *err);
+/* How one request is to be run, and how it went. */
+struct cm_call {
+    /* Asked: */
+    bool may_repeat; /* sent once more, on a new connection, if it met one which Redis had closed meanwhile (a restart):
+                        only reads and writes with an event id may be */
+    bool fresh;      /* on a new connection, in the place of an idle one: what an old one was told may be outdated */
+    int64_t deadline_ms; /* of CLOCK_MONOTONIC; 0: the options' timeout from now, and filled in */
+    /* Told: */
+    bool sent;                         /* on trouble: the request may have reached Redis */
+    struct cm_incarnation incarnation; /* of the connection that answered; written on NONE only */
+};
+
+/* Runs one request on some connection. out_replies as in cm_connection_call. */
+enum cm_trouble cm_pool_call(struct cm_pool *pool, const struct cm_request *request, struct cm_call *call,
+                             redisReply **out_replies, struct cm_err *err);
 
 void cm_pool_state(struct cm_pool *pool, unsigned *out_open, bool *out_breaker_open);
 

@@ -131,6 +131,22 @@ void cm_registry_scope_name(const struct cm_registry *registry, uint32_t scope, 
     cm_text_add_format(&text, "#%u", scope);
 }
 
+size_t cm_registry_below(const struct cm_registry *registry, uint32_t scope, uint32_t *out, size_t size)
+{
+    size_t count = 0;
+    for (size_t i = 0; scope != CM_SCOPE_EVERYBODY && i < registry->purpose_count; i++) {
+        const struct cm_scope_path *path = &registry->purposes[i].scopes;
+        if (path->ids[0] == scope || !cm_scope_path_covers(path, scope)) {
+            continue;
+        }
+        if (count < size) {
+            out[count] = path->ids[0];
+        }
+        count++;
+    }
+    return count;
+}
+
 /* A JSON object out of a reply's text; NULL if it is none. */
 static json_t *parse_row(const redisReply *reply)
 {
@@ -171,6 +187,23 @@ static bool read_senders(struct cm_registry *registry, const redisReply *reply)
     return ok;
 }
 
+/* Absent: off. A word that this version does not know must not be taken for off. */
+static bool read_dormancy(const json_t *dormancy, struct cm_dormancy *out)
+{
+    const char *act = json_string_value(json_object_get(dormancy, "act"));
+    json_int_t months = json_integer_value(json_object_get(dormancy, "months"));
+    *out = (struct cm_dormancy){.act = CM_DORMANCY_OFF};
+    if (dormancy == NULL) {
+        return true;
+    }
+    if (act == NULL || months < 1 || months > CM_DORMANCY_MONTHS_MAX) {
+        return false;
+    }
+    out->months = (unsigned)months;
+    out->act = strcmp(act, "warn") == 0 ? CM_DORMANCY_WARN : CM_DORMANCY_REFUSE;
+    return out->act == CM_DORMANCY_WARN || strcmp(act, "refuse") == 0;
+}
+
 static bool read_purpose(struct cm_registry *registry, const redisReply *path_reply, const redisReply *row_reply,
                          struct purpose_row *out)
 {
@@ -180,7 +213,8 @@ static bool read_purpose(struct cm_registry *registry, const redisReply *path_re
     out->purpose.title = copy_string(registry, json_object_get(row, "title"));
     out->purpose.retired = json_is_true(json_object_get(row, "retired"));
     bool ok = out->purpose.path != NULL && out->purpose.title != NULL && get_id(row, "id", &out->id) &&
-              get_id(row, "parent", &out->parent);
+              get_id(row, "parent", &out->parent) &&
+              read_dormancy(json_object_get(row, "dormancy"), &out->purpose.dormancy);
     json_decref(row);
     return ok;
 }

@@ -63,3 +63,14 @@ struct cm_span cm_reply_text(const redisReply *reply)
     }
     return (struct cm_span){reply->str, (size_t)reply->len};
 }
+
+struct cm_span cm_entry_field(const redisReply *entry, const char *name)
+{
+    const redisReply *fields = entry->type == REDIS_REPLY_ARRAY && entry->elements == 2 ? entry->element[1] : NULL;
+    for (size_t i = 0; fields != NULL && fields->type == REDIS_REPLY_ARRAY && i + 1 < fields->elements; i += 2) {
+        if (cm_span_equal(cm_reply_text(fields->element[i]), cm_span_of(name))) {
+            return cm_reply_text(fields->element[i + 1]);
+        }
+    }
+    return (struct cm_span){NULL, 0};
+}

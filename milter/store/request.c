@@ -64,6 +64,19 @@ void cm_request_add(struct cm_request *request, const struct cm_span *args, size
     request->commands++;
 }
 
+void cm_request_append(struct cm_request *request, const struct cm_request *more)
+{
+    if (request->failed || more->failed || !reserve(request, more->len)) {
+        request->failed = true;
+        return;
+    }
+    if (more->len > 0) {
+        memcpy(request->bytes + request->len, more->bytes, more->len);
+    }
+    request->len += more->len;
+    request->commands += more->commands;
+}
+
 void cm_request_done(struct cm_request *request)
 {
     free(request->bytes);

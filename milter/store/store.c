@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "store_internal.h"
+#include "transport_tls_context.h"
 
 static char *copy_text(const char *text, bool *failed)
 {
@@ -15,7 +16,30 @@ static char *copy_text(const char *text, bool *failed)
     return copy;
 }
 
-struct cm_store *cm_store_new(const struct cm_store_options *options, const struct cm_keys *keys, struct cm_err *err)
+static bool copy_keepers(struct cm_store *store, const struct cm_store_options *options)
+{
+    bool failed = options->keeper_count > CM_LIMIT_KEEPERS;
+    const char **names = calloc(options->keeper_count + 1, sizeof(*names));
+    store->options.keepers = names;
+    for (size_t i = 0; names != NULL && !failed && i < options->keeper_count; i++) {
+        names[i] = copy_text(options->keepers[i], &failed);
+        store->options.keeper_count = i + 1;
+    }
+    return names != NULL && !failed;
+}
+
+bool cm_incarnation_is_same(const struct cm_incarnation *a, const struct cm_incarnation *b)
+{
+    return a->run_id[0] != '\0' && strcmp(a->run_id, b->run_id) == 0 &&
+           strcmp(a->replication_id, b->replication_id) == 0;
+}
+
+bool cm_store_doctor_is_missing(const struct cm_store *store)
+{
+    return store->doctor_is_missing;
+}
+
+struct cm_store *cm_store_new(const struct cm_store_options *options, struct cm_keys *keys, struct cm_err *err)
 {
     bool failed = false;
     struct cm_store *store = calloc(1, sizeof(*store));
@@ -31,12 +55,17 @@ struct cm_store *cm_store_new(const struct cm_store_options *options, const stru
         .port = copy_text(options->port, &failed),
         .user = copy_text(options->user, &failed),
         .password_file = copy_text(options->password_file, &failed),
+        .tls = {.on = options->tls.on,
+                .ca_file = copy_text(options->tls.ca_file, &failed),
+                .cert_file = copy_text(options->tls.cert_file, &failed),
+                .key_file = copy_text(options->tls.key_file, &failed),
+                .server_name = copy_text(options->tls.server_name, &failed)},
         .timeout_ms = options->timeout_ms,
         .pool = options->pool,
     };
-    if (failed) {
+    if (failed || !copy_keepers(store, options) || !cm_frame_prepare(store)) {
         cm_err_set(err, "out of memory");
-    } else {
+    } else if (!options->tls.on || (store->options.tls.context = cm_tls_context_new(&store->options, err)) != NULL) {
         store->pool = cm_pool_new(&store->options, err);
     }
     if (store->pool == NULL) {
@@ -54,11 +83,22 @@ void cm_store_free(struct cm_store *store)
     cm_pool_free(store->pool);
     cm_registry_unref(store->registry);
     (void)pthread_mutex_destroy(&store->registry_mutex);
+    cm_request_done(&store->look_up_head);
+    cm_request_done(&store->look_up_tail);
+    for (size_t i = 0; i < store->options.keeper_count; i++) {
+        free((char *)store->options.keepers[i]);
+    }
+    free((const char **)store->options.keepers);
     free((char *)store->options.unix_path);
     free((char *)store->options.host);
     free((char *)store->options.port);
     free((char *)store->options.user);
     free((char *)store->options.password_file);
+    cm_tls_context_free(store->options.tls.context);
+    free((char *)store->options.tls.ca_file);
+    free((char *)store->options.tls.cert_file);
+    free((char *)store->options.tls.key_file);
+    free((char *)store->options.tls.server_name);
     free(store);
 }
 
@@ -90,7 +130,8 @@ struct cm_span cm_store_key(char out[CM_KEY_BYTES], char letter, unsigned partit
 enum cm_trouble cm_store_run(struct cm_store *store, struct cm_request *request, redisReply **out_replies,
                              struct cm_err *err)
 {
-    enum cm_trouble trouble = cm_pool_call(store->pool, request, true, out_replies, NULL, err);
+    struct cm_call how = {.may_repeat = true};
+    enum cm_trouble trouble = cm_pool_call(store->pool, request, &how, out_replies, err);
     cm_request_done(request);
     return trouble;
 }
@@ -106,91 +147,6 @@ enum cm_trouble cm_store_command(struct cm_store *store, const struct cm_span *a
         if (trouble != CM_TROUBLE_NONE) {
             cm_replies_free(out_reply, 1);
         }
-    }
-    return trouble;
-}
-
-/* Both ends of a look-up show whose store it is; the rest of the facts is needed at one end only. */
-enum { FACT_STORE, FACT_EPOCH, FACT_SCHEMA, FACT_CANON, FACT_PEPPER, FACT_COUNT };
-enum { END_FACT_REGISTRY = FACT_SCHEMA, END_FACT_COUNT };
-
-void cm_store_ask_facts(struct cm_request *request, unsigned partition)
-{
-    char key[CM_KEY_BYTES];
-    struct cm_span args[] = {
-        CM_SPAN("HMGET"),   cm_store_key(key, 'm', partition, -1),
-        CM_SPAN("store"),   CM_SPAN("epoch"),
-        CM_SPAN("schema"),  CM_SPAN("canon"),
-        CM_SPAN("pepper1"),
-    };
-    cm_request_add(request, args, sizeof(args) / sizeof(args[0]));
-}
-
-void cm_store_ask_end_facts(struct cm_request *request, unsigned partition)
-{
-    char key[CM_KEY_BYTES];
-    struct cm_span args[] = {CM_SPAN("HMGET"), cm_store_key(key, 'm', partition, -1), CM_SPAN("store"),
-                             CM_SPAN("epoch"), CM_SPAN("registry")};
-    cm_request_add(request, args, sizeof(args) / sizeof(args[0]));
-}
-
-static bool number_of(const redisReply *reply, uint64_t *out)
-{
-    return cm_parse_u64(cm_reply_text(reply), UINT64_MAX, out);
-}
-
-/* What both ends have in common. */
-static enum cm_trouble check_identity(const struct cm_store *store, const redisReply *reply, size_t count,
-                                      uint64_t *out_epoch, struct cm_err *err)
-{
-    enum cm_trouble trouble = cm_reply_expect_array(reply, count, "store facts", err);
-    if (trouble != CM_TROUBLE_NONE) {
-        return trouble;
-    }
-    redisReply **facts = reply->element;
-    if (facts[FACT_STORE]->type == REDIS_REPLY_NIL) {
-        cm_err_set(err, "there is no consent store in this Redis"); /* wiped, or never made: never "no consent" */
-        return CM_TROUBLE_NO_STORE;
-    }
-    if (!cm_span_equal(cm_reply_text(facts[FACT_STORE]), cm_span_of(store->keys->store_id))) {
-        cm_err_set(err, "this Redis holds another consent store than %s", store->keys->store_id);
-        return CM_TROUBLE_FOREIGN;
-    }
-    if (!number_of(facts[FACT_EPOCH], out_epoch)) {
-        cm_err_set(err, "the store's epoch is no number");
-        return CM_TROUBLE_MALFORMED;
-    }
-    return CM_TROUBLE_NONE;
-}
-
-enum cm_trouble cm_store_check_facts(const struct cm_store *store, const redisReply *reply, uint64_t *out_epoch,
-                                     struct cm_err *err)
-{
-    enum cm_trouble trouble = check_identity(store, reply, FACT_COUNT, out_epoch, err);
-    if (trouble != CM_TROUBLE_NONE) {
-        return trouble;
-    }
-    uint64_t canon = 0;
-    redisReply **facts = reply->element;
-    if (!cm_span_equal(cm_reply_text(facts[FACT_SCHEMA]), CM_SPAN(CM_SCHEMA_VERSION)) ||
-        !number_of(facts[FACT_CANON], &canon) || canon != CM_ADDRESS_CANON_VERSION) {
-        cm_err_set(err, "the store has another layout or canonicalisation than this version");
-        return CM_TROUBLE_SCHEMA;
-    }
-    if (!cm_span_equal(cm_reply_text(facts[FACT_PEPPER]), cm_span_of(store->keys->pepper_check))) {
-        cm_err_set(err, "the pepper does not belong to this store");
-        return CM_TROUBLE_WRONG_PEPPER;
-    }
-    return CM_TROUBLE_NONE;
-}
-
-enum cm_trouble cm_store_check_end_facts(const struct cm_store *store, const redisReply *reply, uint64_t *out_epoch,
-                                         uint64_t *out_registry, struct cm_err *err)
-{
-    enum cm_trouble trouble = check_identity(store, reply, END_FACT_COUNT, out_epoch, err);
-    if (trouble == CM_TROUBLE_NONE && !number_of(reply->element[END_FACT_REGISTRY], out_registry)) {
-        cm_err_set(err, "the store's registry version is no number");
-        trouble = CM_TROUBLE_MALFORMED;
     }
     return trouble;
 }

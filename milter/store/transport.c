@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "transport_tls.h"
+
 int64_t cm_monotonic_ms(void)
 {
     struct timespec now;
@@ -19,8 +21,7 @@ int64_t cm_monotonic_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Waits until the socket is ready for `events`. */
-static enum cm_io wait_for(int fd, short events, int64_t deadline_ms, int trip_fd)
+enum cm_io cm_transport_wait(int fd, short events, int64_t deadline_ms, int trip_fd)
 {
     struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = trip_fd, .events = POLLIN}};
     for (;;) {
@@ -51,7 +52,7 @@ static enum cm_io plain_send(struct cm_transport *transport, struct cm_span byte
         if (n > 0) {
             bytes = (struct cm_span){bytes.p + n, bytes.len - (size_t)n};
         } else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            enum cm_io io = wait_for(transport->fd, POLLOUT, deadline_ms, trip_fd);
+            enum cm_io io = cm_transport_wait(transport->fd, POLLOUT, deadline_ms, trip_fd);
             if (io != CM_IO_DONE) {
                 return io;
             }
@@ -66,7 +67,7 @@ static enum cm_io plain_receive(struct cm_transport *transport, char *out, size_
                                 int64_t deadline_ms, int trip_fd)
 {
     for (;;) {
-        enum cm_io io = wait_for(transport->fd, POLLIN, deadline_ms, trip_fd);
+        enum cm_io io = cm_transport_wait(transport->fd, POLLIN, deadline_ms, trip_fd);
         if (io != CM_IO_DONE) {
             return io;
         }
@@ -114,7 +115,7 @@ static enum cm_trouble connect_within(int fd, const struct sockaddr *address, so
         if (errno != EINPROGRESS && errno != EALREADY) {
             return CM_TROUBLE_UNREACHABLE;
         }
-        enum cm_io io = wait_for(fd, POLLOUT, deadline_ms, -1);
+        enum cm_io io = cm_transport_wait(fd, POLLOUT, deadline_ms, -1);
         if (io != CM_IO_DONE) {
             return CM_TROUBLE_TIMEOUT;
         }
@@ -191,7 +192,12 @@ enum cm_trouble cm_transport_open(const struct cm_store_options *options, int64_
     int fd = -1;
     enum cm_trouble trouble = options->unix_path != NULL ? open_unix(options, deadline_ms, &fd, err)
                                                          : open_tcp(options, deadline_ms, &fd, err);
-    if (trouble == CM_TROUBLE_NONE) {
+    if (trouble == CM_TROUBLE_NONE && options->tls.on) {
+        trouble = cm_tls_open(options, fd, deadline_ms, out, err);
+        if (trouble != CM_TROUBLE_NONE) {
+            (void)close(fd); /* nothing but the handshake went over it */
+        }
+    } else if (trouble == CM_TROUBLE_NONE) {
         *out = (struct cm_transport){.ops = &plain_ops, .fd = fd};
     }
     return trouble;

@@ -130,7 +130,7 @@ class Bench:
 
     def round_trips(self, cpus=None):
         """The plain Redis round trip, on the same servers and with the same data."""
-        measures = {"b": ["ping", "get", "get10"], "c": ["hmget", "lookup"]}
+        measures = {"b": ["ping", "get", "get10"], "c": ["hmget", "lookup", "lookup1", "lookup3"]}
         found = {}
         for letter, names in measures.items():
             party = self.party(letter)

@@ -112,9 +112,10 @@ static bool make_store(struct cm_store *store, const struct cm_settings *setting
     unsigned version = 0;
 
     return cm_store_init(store, fresh, err) != CM_INIT_FAILED && cm_keys_commit(settings->keys, err) &&
-           cm_registry_add_sender(store, SENDER, "Acme", err) == CM_REGISTRY_CHANGED &&
-           cm_registry_add_purpose(store, PURPOSE, "Newsletter", err) == CM_REGISTRY_CHANGED &&
-           cm_registry_publish(store, &statement, &version, err) == CM_REGISTRY_CHANGED;
+           cm_registry_add_sender(store, "fill", SENDER, "Acme", err) == CM_REGISTRY_CHANGED &&
+           cm_registry_add_purpose(store, "fill", PURPOSE, "Newsletter", &(struct cm_dormancy){0}, err) ==
+               CM_REGISTRY_CHANGED &&
+           cm_registry_publish(store, "fill", &statement, &version, err) == CM_REGISTRY_CHANGED;
 }
 
 /* The number that the store gave the purpose, and a date in the past by the clock of Redis. */
@@ -168,6 +169,7 @@ static bool run(const struct cm_settings *settings, struct cm_err *err)
     struct cm_store_options options = {.unix_path = settings->store.path, .timeout_ms = 5000, .pool = 1};
     struct cm_store *store = NULL;
     struct fill fill = {0};
+    uint32_t in_use = 0;
     struct cm_keys keys;
     bool fresh = false;
     bool done = false;
@@ -180,7 +182,7 @@ static bool run(const struct cm_settings *settings, struct cm_err *err)
         return false;
     }
     store = cm_store_new(&options, &keys, err);
-    fill.hasher = cm_hasher_new(keys.pepper);
+    fill.hasher = cm_keys_hasher(&keys, &in_use);
     if (store != NULL && fill.hasher != NULL && make_store(store, settings, fresh, err) &&
         find_scope(store, &fill, err)) {
         done = fill_all(settings, &fill);

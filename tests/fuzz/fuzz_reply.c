@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "../../milter/store/store_internal.h"
+#include "store/beat.h"
+#include "store/peppers.h"
 
 #define REQUIRE(condition)                                                                      \
     do {                                                                                        \
@@ -53,9 +55,10 @@ static void check_records(const redisReply *reply)
 
 static void check_facts(const redisReply *reply)
 {
-    static const struct cm_keys keys = {.store_id = "0123456789abcdef0123456789abcdef",
-                                        .pepper_check = "89abcdef01234567"};
-    static const struct cm_store store = {.keys = &keys};
+    struct cm_keys keys = {.store_id = "0123456789abcdef0123456789abcdef"};
+    static const uint8_t pepper[CM_PEPPER_BYTES];
+    REQUIRE(cm_keys_add_pepper(&keys, 1, pepper));
+    const struct cm_store store = {.keys = &keys};
     uint64_t epoch = 0;
     uint64_t registry = 0;
     struct cm_err err = {""};
@@ -63,7 +66,9 @@ static void check_facts(const redisReply *reply)
     REQUIRE((trouble == CM_TROUBLE_NONE) == (err.text[0] == '\0'));
     if (trouble == CM_TROUBLE_NONE) {
         REQUIRE(cm_span_equal(cm_reply_text(reply->element[0]), cm_span_of(keys.store_id)));
-        REQUIRE(cm_span_equal(cm_reply_text(reply->element[4]), cm_span_of(keys.pepper_check)));
+        struct cm_pepper_list list;
+        REQUIRE(cm_pepper_list_parse(cm_reply_text(reply->element[4]), &list));
+        REQUIRE(list.items[list.current].id == 1 && strcmp(list.items[list.current].check, keys.peppers[1].check) == 0);
     }
     err.text[0] = '\0';
     trouble = cm_store_check_end_facts(&store, reply, &epoch, &registry, &err);
@@ -71,6 +76,22 @@ static void check_facts(const redisReply *reply)
     if (trouble == CM_TROUBLE_NONE) {
         REQUIRE(cm_span_equal(cm_reply_text(reply->element[0]), cm_span_of(keys.store_id)));
     }
+}
+
+/* A beat is of this incarnation only if its ids say so, letter for letter. */
+static void check_beat(const redisReply *reply)
+{
+    struct cm_kept_beat beat = {.state = CM_BEAT_UNSET};
+    struct cm_err err = {""};
+    cm_ms now = -1;
+    if (cm_beat_parse(cm_reply_text(reply), &beat)) {
+        REQUIRE(cm_beat_state_name(beat.state) != NULL);
+        REQUIRE(beat.at >= 0 && beat.at <= CM_MS_MAX);
+        size_t id_chars = beat.state == CM_BEAT_RETIRED ? 0 : CM_INCARNATION_CHARS;
+        REQUIRE(strlen(beat.incarnation.run_id) == id_chars && strlen(beat.incarnation.replication_id) == id_chars);
+        REQUIRE(cm_incarnation_is_same(&beat.incarnation, &beat.incarnation) == (id_chars > 0));
+    }
+    REQUIRE((cm_time_read(reply, &now, &err) == CM_TROUBLE_NONE) == (now >= 0 && now <= CM_MS_MAX));
 }
 
 static void check_reply(const redisReply *reply)
@@ -83,6 +104,7 @@ static void check_reply(const redisReply *reply)
     REQUIRE((trouble == CM_TROUBLE_NONE) == (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2));
     check_records(reply);
     check_facts(reply);
+    check_beat(reply);
     for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
         check_reply(reply->element[i]);
     }

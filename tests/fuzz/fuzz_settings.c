@@ -78,6 +78,19 @@ static void require_settings(const struct cm_settings *settings)
     REQUIRE(settings->keys[0] == '/');
     REQUIRE(settings->milter.mode <= 0775 && (settings->milter.mode & 0602) == 0600);
     require_printable(settings->milter.socket);
+    REQUIRE(settings->state[0] == '/' && settings->keeper.socket[0] == '/');
+    REQUIRE(settings->keeper.mode <= 0775 && (settings->keeper.mode & 0602) == 0600);
+    REQUIRE(settings->keeper.retain_days >= 1 && settings->keeper.retain_days <= 3650);
+    REQUIRE(settings->keeper_count <= CM_LIMIT_KEEPERS);
+    for (size_t i = 0; i < settings->keeper_count; i++) {
+        REQUIRE(strlen(settings->keepers[i]) >= 1 && strlen(settings->keepers[i]) <= CM_LIMIT_KEEPER_NAME_BYTES);
+        require_printable(settings->keepers[i]);
+    }
+    for (size_t i = 0; i < settings->keeper.caller_count; i++) {
+        const struct cm_caller_settings *caller = &settings->keeper.callers[i];
+        REQUIRE((caller->user == NULL) != (caller->group == NULL));
+        REQUIRE(caller->rank >= CM_RANK_SUBJECT && caller->rank <= CM_RANK_SYSTEM);
+    }
     REQUIRE(settings->streams.count <= CM_LIMIT_STREAMS);
     for (size_t i = 0; i < settings->streams.count; i++) {
         require_stream(&settings->streams.streams[i]);

@@ -1,291 +1,302 @@
 /*
- * Redis and core must agree on which event of a record wins (LAW-3): the same random events go through the functions in
- * one random order and are folded with cm_record_supersedes in another; every field must then hold the same bytes.
+ * Redis and core must agree on what stands after any acts: random acts go through the functions, and what they wrote to
+ * the ledger is folded by cm_fold_apply; then every field must hold the same bytes, seals and months of use apart,
+ * every event must name the one before it, and the counters must count what stands. Besides, the same dated acts in two
+ * orders must leave the same records. LAW-3
  *
- * usage: store_parity SOCKET STORE-ID SEED EVENTS
+ * usage: store_parity SOCKET STORE-ID SEED ACTS
  */
-#include <hiredis/hiredis.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/bytes.h"
-#include "core/event.h"
+#include "core/fold.h"
+#include "parity_acts.h"
 
-#define FIELDS 8
-#define SCOPES 3
-#define KEYS_MAX 64 /* scopes and kinds under one field, with the seal */
-#define HEAD_BYTES 19
-#define SEAL_SCOPE 3
-#define PARTITION "{p3ff}"
-#define BUCKET_KEY "c:" PARTITION ":0001"
+#define ROOM 128
 
-struct act {
-    struct cm_record record;
-    unsigned field;
-    uint8_t id[CM_EVENT_ID_BYTES];
-    bool has_document;
+/* Runs the act; some of what chance asks for is refused. */
+static void run_act(const struct place *place, const struct act *act)
+{
+    redisReply *reply = send_act(place, act);
+    if (reply->type == REDIS_REPLY_ERROR) {
+        require(strncmp(reply->str, "ABSENT ", 7) == 0 || strncmp(reply->str, "REQUEST ", 8) == 0, reply->str);
+    } else {
+        require(reply->type == REDIS_REPLY_ARRAY && reply->elements == 3, "no result");
+    }
+    freeReplyObject(reply);
+}
+
+/* Reads what stands under a field, seals left out. */
+static size_t read_records(const struct place *place, unsigned field, struct cm_record out[ROOM])
+{
+    uint8_t name[CM_FIELD_BYTES];
+    size_t count = 0;
+    field_bytes(field, name);
+    redisReply *reply = ask_key(place, "HGET", 'c', ":0001", name, sizeof(name));
+    require(reply->type == REDIS_REPLY_STRING && reply->len % CM_RECORD_BYTES == 0, "a field is missing");
+    for (size_t at = 0; at < reply->len; at += CM_RECORD_BYTES) {
+        require(count < ROOM && cm_record_decode((const uint8_t *)reply->str + at, &out[count]), "no record");
+        require(count == 0 || cm_record_compare_keys(&out[count - 1], &out[count]) < 0, "records are not sorted");
+        count += out[count].kind != CM_KIND_SEAL ? 1 : 0;
+    }
+    freeReplyObject(reply);
+    return count;
+}
+
+/* A confirmation of a request that stands, or else of none. */
+static void aim_confirmation(const struct place *place, struct act *act)
+{
+    struct cm_record records[ROOM];
+    uint8_t name[CM_FIELD_BYTES];
+    field_bytes(act->field, name);
+    redisReply *reply = ask_key(place, "HEXISTS", 'c', ":0001", name, sizeof(name));
+    size_t count = reply->integer == 1 ? read_records(place, act->field, records) : 0;
+    freeReplyObject(reply);
+    for (size_t i = 0; i < count; i++) {
+        if (records[i].kind == CM_KIND_REQUEST && dice(2) == 0) {
+            act->record.scope = records[i].scope;
+            act->request = records[i].ledger;
+        }
+    }
+    act->record.event_at = 0;
+}
+
+static int differ(const char *what, const struct cm_record *a, const struct cm_record *b)
+{
+    uint8_t bytes[2][CM_RECORD_BYTES];
+    cm_record_encode(a, bytes[0]);
+    cm_record_encode(b, bytes[1]);
+    if (memcmp(bytes[0], bytes[1], CM_RECORD_BYTES) == 0) {
+        return 0;
+    }
+    (void)printf("%s: scope %u, kind %d differ:\n", what, a->scope, (int)a->kind);
+    for (size_t side = 0; side < 2; side++) {
+        for (size_t i = 0; i < CM_RECORD_BYTES; i++) {
+            (void)printf("%02x", bytes[side][i]);
+        }
+        (void)printf("\n");
+    }
+    return 1;
+}
+
+/* What the ledger says, event by event. */
+struct ledger {
+    struct cm_fold folds[FIELDS];
+    struct cm_record records[FIELDS][ROOM];
+    cm_ms newest_grant;
+    size_t events;
+    size_t confirmed;
+    size_t stale;
 };
 
-struct fold {
-    struct cm_record records[KEYS_MAX];
-    size_t count;
-};
-
-static uint64_t dice_state;
-
-static uint64_t dice(uint64_t sides)
+/* What core says of an event: whether it takes effect. */
+static bool should_apply(const struct cm_fold *fold, const struct cm_event *event, const struct cm_record *before)
 {
-    dice_state ^= dice_state << 13; /* xorshift64 */
-    dice_state ^= dice_state >> 7;
-    dice_state ^= dice_state << 17;
-    return dice_state % sides;
-}
-
-static void require(bool condition, const char *what)
-{
-    if (!condition) {
-        (void)fprintf(stderr, "store_parity: %s\n", what);
-        exit(1);
+    const struct cm_record *new = &event->record;
+    bool barred = false;
+    for (size_t i = 0; i < fold->count && (event->act == CM_ACT_GRANT || event->act == CM_ACT_REQUEST); i++) {
+        const struct cm_record *r = &fold->records[i];
+        barred |= r->kind == CM_KIND_ERASED && r->event_at >= new->event_at &&
+                  (r->scope == 0 || r->scope == new->scope || is_below(NULL, new->scope, r->scope));
     }
+    return before != NULL ? cm_record_supersedes(new, before) : !barred;
 }
 
-/* An event out of few dates and values, so that ties of every depth come about. */
-static struct act random_act(cm_ms base, size_t number)
+static void fold_event(struct ledger *ledger, const struct cm_event *event, uint64_t id)
 {
-    static const enum cm_kind kinds[] = {CM_KIND_GRANT, CM_KIND_IMPLIED, CM_KIND_SOFT_OPTIN, CM_KIND_ASSERTED,
-                                         CM_KIND_STOP};
-    static const uint32_t expiries[] = {1900000000U, 1900000001U, UINT32_MAX, 0};
-    struct act act = {.field = (unsigned)dice(FIELDS)};
-    struct cm_record *record = &act.record;
-    record->kind = kinds[dice(sizeof(kinds) / sizeof(kinds[0]))];
-    bool is_stop = record->kind == CM_KIND_STOP;
-    record->scope = (uint32_t)(dice(SCOPES) + (is_stop ? 0 : 1));
-    record->state = record->kind == CM_KIND_IMPLIED || is_stop ? (unsigned)dice(4) + 1 : CM_STATE_GIVEN;
-    record->rank = (enum cm_rank)(is_stop ? CM_RANK_SUBJECT + dice(4) : CM_RANK_OFFICER + dice(3));
-    record->source = (enum cm_source)dice(CM_SOURCE_COUNT);
-    record->statement = (uint16_t)dice(3);
-    /* Implied consent lapses, a stop does not, all else may. LAW-7 */
-    record->expiry_s = is_stop ? 0 : expiries[dice(record->kind == CM_KIND_IMPLIED ? 3 : 4)];
-    record->event_at = base + (cm_ms)dice(6);
-    act.has_document = dice(2) == 0;
-    if (record->kind == CM_KIND_GRANT) { /* LAW-6 */
-        act.has_document = true;
-        record->source = record->source == CM_SOURCE_UNSET ? CM_SOURCE_STAFF : record->source;
-        record->statement = record->statement == 0 ? 1 : record->statement;
+    unsigned field = (unsigned)cm_get_be(event->field, CM_FIELD_BYTES) % FIELDS;
+    struct cm_fold *fold = &ledger->folds[field];
+    const struct cm_record *before = cm_fold_find(fold, &event->record);
+    require(event->previous == (before != NULL ? before->ledger : 0), "an event does not name the one before it");
+    bool is_applied = event->outcome == CM_OUTCOME_APPLIED;
+    require(is_applied == should_apply(fold, event, before), "Redis and core order two records differently");
+    require(cm_fold_apply(fold, event, id, is_below, NULL), "more records than expected");
+    if (is_applied && event->record.kind <= CM_KIND_REQUEST && event->record.event_at > ledger->newest_grant) {
+        ledger->newest_grant = event->record.event_at;
     }
-    record->flags = act.has_document ? CM_RECORD_HAS_EVIDENCE : 0;
-    cm_put_be(act.id, number + 1, sizeof(act.id));
-    return act;
+    ledger->events++;
+    ledger->confirmed += event->act == CM_ACT_CONFIRM ? 1 : 0;
+    ledger->stale += is_applied ? 0 : 1;
 }
 
-/* The same once more but for its evidence: the last tie of all. */
-static void become_a_twin(struct act *act, const struct act *other)
+static void read_ledger(const struct place *place, struct ledger *out)
 {
-    act->field = other->field;
-    act->record = other->record;
-    act->has_document = other->record.kind == CM_KIND_GRANT || !other->has_document;
-    act->record.flags = act->has_document ? CM_RECORD_HAS_EVIDENCE : 0;
+    char key[32];
+    (void)snprintf(key, sizeof(key), "l:%s", place->partition); /* fits */
+    for (size_t i = 0; i < FIELDS; i++) {
+        out->folds[i] = (struct cm_fold){.records = out->records[i], .size = ROOM};
+    }
+    redisReply *reply = redisCommand(place->redis, "XRANGE %s - +", key);
+    require(reply != NULL && reply->type == REDIS_REPLY_ARRAY, "no ledger");
+    for (size_t i = 0; i < reply->elements; i++) {
+        const redisReply *id = reply->element[i]->element[0];
+        const redisReply *packed = reply->element[i]->element[1]->element[1];
+        struct cm_event event;
+        uint64_t ledger = 0;
+        require(cm_ledger_id_parse((struct cm_span){id->str, id->len}, &ledger), "ledger id");
+        require(cm_event_decode((struct cm_span){packed->str, packed->len}, &event), "an event cannot be read");
+        fold_event(out, &event, ledger);
+    }
+    freeReplyObject(reply);
 }
 
-static void shuffle(struct act *acts, size_t count)
+/* Number of differences between Redis and the fold of its ledger. */
+static int compare_with_fold(const struct place *place, const struct ledger *ledger)
 {
+    int differences = 0;
+    for (unsigned field = 0; field < FIELDS; field++) {
+        struct cm_record records[ROOM];
+        const struct cm_fold *fold = &ledger->folds[field];
+        require(read_records(place, field, records) == fold->count, "another number of records than the fold");
+        for (size_t i = 0; i < fold->count; i++) {
+            differences += differ("Redis and the fold", &records[i], &fold->records[i]);
+        }
+    }
+    return differences;
+}
+
+/* How many records the fold holds that this counter counts: "SCOPE:KIND:STATE", with ":ended". */
+static uint64_t count_of(const struct ledger *ledger, const char *name)
+{
+    uint64_t count = 0;
+    for (size_t field = 0; field < FIELDS; field++) {
+        for (size_t i = 0; i < ledger->folds[field].count; i++) {
+            char own[48];
+            const struct cm_record *record = &ledger->folds[field].records[i];
+            (void)snprintf(own, sizeof(own), "%u:%d:%u%s", record->scope, (int)record->kind, record->state,
+                           (record->flags & CM_RECORD_ENDED) != 0 ? ":ended" : ""); /* fits */
+            count += strcmp(own, name) == 0 ? 1 : 0;
+        }
+    }
+    return count;
+}
+
+static int compare_counters(const struct place *place, const struct ledger *ledger)
+{
+    int differences = 0;
+    uint64_t sum = 0;
+    uint64_t standing = 0;
+    redisReply *reply = ask_key(place, "HGETALL", 'n', "", NULL, 0);
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        const char *name = reply->element[i]->str;
+        uint64_t value = strtoull(reply->element[i + 1]->str, NULL, 10);
+        bool is_count = name[0] >= '0' && name[0] <= '9';
+        uint64_t want = is_count                      ? count_of(ledger, name)
+                        : strcmp(name, "events") == 0 ? ledger->events
+                                                      : (uint64_t)ledger->newest_grant;
+        sum += is_count ? value : 0;
+        if (value != want) {
+            differences++;
+            (void)printf("counter %s is %" PRIu64 ", not %" PRIu64 "\n", name, value, want);
+        }
+    }
+    freeReplyObject(reply);
+    for (size_t field = 0; field < FIELDS; field++) {
+        standing += ledger->folds[field].count;
+    }
+    require(sum == standing, "the counters miss a record");
+    return differences;
+}
+
+/* One act in four is live, one in eight a repetition. */
+static int test_fold(const struct place *place, cm_ms base, struct act *acts, size_t count)
+{
+    static struct ledger ledger;
+    for (size_t i = 0; i < count; i++) {
+        acts[i] = random_act(base, i, true);
+        if (i > 0 && dice(3) == 0) {
+            become_a_twin(&acts[i], &acts[dice(2) == 0 ? i - 1 : dice(i)]);
+        }
+        if (acts[i].act == CM_ACT_CONFIRM) {
+            aim_confirmation(place, &acts[i]);
+        } else if (dice(4) == 0) {
+            acts[i].record.event_at = 0;
+        }
+        acts[i].is_replay = acts[i].record.event_at != 0 && dice(4) == 0;
+        run_act(place, i > 0 && dice(8) == 0 ? &acts[dice(i)] : &acts[i]);
+    }
+    read_ledger(place, &ledger);
+    require(count < 1000 || (ledger.confirmed > 10 && ledger.stale > 10), "chance has left something out");
+    int differences = compare_with_fold(place, &ledger) + compare_counters(place, &ledger);
+    (void)printf("%zu acts left %zu events, %zu of them confirmations, %zu stale\n", count, ledger.events,
+                 ledger.confirmed, ledger.stale);
+    return differences;
+}
+
+/* Erasure takes only those stops that came before it. */
+static bool depends_on_order(unsigned field, const struct cm_record *record)
+{
+    return field >= UNERASED_FIELDS &&
+           (record->kind == CM_KIND_STOP || record->kind == CM_KIND_BOUNCED || record->kind == CM_KIND_ERASED);
+}
+
+static size_t read_lasting(const struct place *place, unsigned field, struct cm_record out[ROOM])
+{
+    size_t kept = 0;
+    size_t count = read_records(place, field, out);
+    for (size_t i = 0; i < count; i++) {
+        if (!depends_on_order(field, &out[i])) {
+            out[kept] = out[i];
+            out[kept++].ledger = 0; /* the order of arrival's, not the law's */
+        }
+    }
+    return kept;
+}
+
+static int test_order(const struct place *first, const struct place *second, cm_ms base, struct act *acts, size_t count)
+{
+    int differences = 0;
+    for (size_t i = 0; i < count; i++) {
+        acts[i] = random_act(base, i, false);
+        if (i > 0 && dice(3) == 0) {
+            become_a_twin(&acts[i], &acts[dice(2) == 0 ? i - 1 : dice(i)]);
+        }
+        acts[i].is_replay = true; /* so that an end may come before its restriction */
+        run_act(first, &acts[i]);
+    }
     for (size_t i = count; i > 1; i--) {
         size_t j = (size_t)dice(i);
         struct act swap = acts[i - 1];
         acts[i - 1] = acts[j];
         acts[j] = swap;
     }
-}
-
-static void field_bytes(unsigned field, uint8_t out[CM_FIELD_BYTES])
-{
-    cm_put_be(out, 0xf1e1d00000000000U + field, CM_FIELD_BYTES);
-}
-
-static void send_act(redisContext *redis, const char *store_id, const struct act *act)
-{
-    static const char *const ranks[] = {"", "subject", "officer", "admin", "sender"};
-    static const uint8_t sha[CM_SHA256_BYTES] = {0xaa};
-    char function[32];
-    uint8_t field[CM_FIELD_BYTES];
-    uint8_t record[CM_RECORD_BYTES];
-    uint8_t seal[4 + CM_SALT_BYTES] = {0};
-    struct cm_record stated = act->record;
-    stated.rank = CM_RANK_SYSTEM; /* the function knows better */
-    field_bytes(act->field, field);
-    cm_record_encode(&stated, record);
-    cm_put_be(seal, SEAL_SCOPE, 4);
-    memcpy(seal + 4, "fixed", 5);
-    (void)snprintf(function, sizeof(function), "%s_%s", ranks[act->record.rank],
-                   act->record.kind == CM_KIND_STOP ? "withdraw" : "grant"); /* the longest fits */
-    const char *arguments[] = {"FCALL",
-                               function,
-                               "4",
-                               BUCKET_KEY,
-                               "l:" PARTITION,
-                               "n:" PARTITION,
-                               "m:" PARTITION,
-                               store_id,
-                               (const char *)act->id,
-                               (const char *)field,
-                               "\0\1",
-                               (const char *)record,
-                               (const char *)seal,
-                               (const char *)sha,
-                               "document"};
-    size_t has = act->has_document ? 1 : 0;
-    const size_t lens[] = {5,
-                           strlen(function),
-                           1,
-                           strlen(BUCKET_KEY),
-                           strlen("l:" PARTITION),
-                           strlen("n:" PARTITION),
-                           strlen("m:" PARTITION),
-                           strlen(store_id),
-                           CM_EVENT_ID_BYTES,
-                           CM_FIELD_BYTES,
-                           2,
-                           HEAD_BYTES,
-                           sizeof(seal) * has,
-                           CM_SHA256_BYTES * has,
-                           8 * has};
-    require(redisAppendCommandArgv(redis, 15, arguments, lens) == REDIS_OK, redis->errstr);
-}
-
-/* Where the record with this scope and kind stands in a fold, or where it belongs. */
-static size_t locate(const struct fold *fold, const struct cm_record *record)
-{
-    size_t at = 0;
-    while (at < fold->count && (fold->records[at].scope < record->scope ||
-                                (fold->records[at].scope == record->scope && fold->records[at].kind < record->kind))) {
-        at++;
+    for (size_t i = 0; i < count; i++) {
+        run_act(second, &acts[i]);
     }
-    return at;
-}
-
-static struct cm_record *take(struct fold *fold, const struct cm_record *record)
-{
-    size_t at = locate(fold, record);
-    if (at == fold->count || fold->records[at].scope != record->scope || fold->records[at].kind != record->kind) {
-        require(fold->count < KEYS_MAX, "more records than expected");
-        memmove(&fold->records[at + 1], &fold->records[at], (fold->count - at) * sizeof(fold->records[0]));
-        fold->records[at] = *record;
-        fold->count++;
-    }
-    return &fold->records[at];
-}
-
-static void fold_act(struct fold *folds, const struct act *act)
-{
-    struct cm_record *kept = take(&folds[act->field], &act->record);
-    if (cm_record_supersedes(&act->record, kept)) {
-        *kept = act->record;
-    }
-    if (act->has_document) {
-        struct cm_record seal = {.scope = SEAL_SCOPE,
-                                 .kind = CM_KIND_SEAL,
-                                 .state = CM_STATE_GIVEN,
-                                 .rank = CM_RANK_SYSTEM,
-                                 .salt = "fixed"};
-        (void)take(&folds[act->field], &seal);
-    }
-}
-
-/* The newest ledger id of each record is the order of arrival's, not the law's: it comes from the answers. */
-static void note_ledger(struct fold *ledgers, const struct act *act, const redisReply *reply)
-{
-    uint64_t id = 0;
-    require(reply->type == REDIS_REPLY_ARRAY && reply->elements == 3, reply->str != NULL ? reply->str : "no result");
-    require(cm_ledger_id_parse((struct cm_span){reply->element[1]->str, reply->element[1]->len}, &id), "ledger id");
-    if (strcmp(reply->element[0]->str, "duplicate") != 0) {
-        take(&ledgers[act->field], &act->record)->ledger = id;
-    }
-}
-
-static void apply_all(redisContext *redis, const char *store_id, const struct act *acts, size_t count,
-                      struct fold *ledgers)
-{
-    enum { BATCH = 100 };
-    for (size_t from = 0; from < count; from += BATCH) {
-        size_t to = from + BATCH < count ? from + BATCH : count;
-        for (size_t i = from; i < to; i++) {
-            send_act(redis, store_id, &acts[i]);
-        }
-        for (size_t i = from; i < to; i++) {
-            redisReply *reply = NULL;
-            require(redisGetReply(redis, (void **)&reply) == REDIS_OK, redis->errstr);
-            note_ledger(ledgers, &acts[i], reply);
-            freeReplyObject(reply);
+    for (unsigned field = 0; field < FIELDS; field++) {
+        struct cm_record a[ROOM];
+        struct cm_record b[ROOM];
+        size_t a_count = read_lasting(first, field, a);
+        require(a_count == read_lasting(second, field, b), "the order changes which records stand");
+        for (size_t i = 0; i < a_count; i++) {
+            differences += differ("two orders", &a[i], &b[i]);
         }
     }
-}
-
-/* Number of differences between what Redis holds under one field and the fold. */
-static int compare(redisContext *redis, unsigned field, const struct fold *fold, struct fold *ledgers)
-{
-    uint8_t name[CM_FIELD_BYTES];
-    int differences = 0;
-    field_bytes(field, name);
-    redisReply *reply = redisCommand(redis, "HGET " BUCKET_KEY " %b", name, sizeof(name));
-    require(reply != NULL && reply->type == REDIS_REPLY_STRING, "a field is missing");
-    require(reply->len == fold->count * CM_RECORD_BYTES, "another number of records");
-    for (size_t i = 0; i < fold->count; i++) {
-        uint8_t want[CM_RECORD_BYTES];
-        const uint8_t *got = (const uint8_t *)reply->str + i * CM_RECORD_BYTES;
-        struct cm_record record = fold->records[i];
-        record.ledger = record.kind != CM_KIND_SEAL ? take(ledgers, &record)->ledger : 0;
-        cm_record_encode(&record, want);
-        if (memcmp(got, want, sizeof(want)) != 0) {
-            differences++;
-            (void)printf("field %u, scope %u, kind %d differ:\n  Redis ", field, record.scope, (int)record.kind);
-            for (size_t b = 0; b < sizeof(want); b++) {
-                (void)printf("%02x", got[b]);
-            }
-            (void)printf("\n  core  ");
-            for (size_t b = 0; b < sizeof(want); b++) {
-                (void)printf("%02x", want[b]);
-            }
-            (void)printf("\n");
-        }
-    }
-    freeReplyObject(reply);
     return differences;
 }
 
 int main(int argc, char **argv)
 {
-    static struct fold folds[FIELDS];
-    static struct fold ledgers[FIELDS];
     if (argc != 5) {
-        (void)fprintf(stderr, "usage: store_parity SOCKET STORE-ID SEED EVENTS\n");
+        (void)fprintf(stderr, "usage: store_parity SOCKET STORE-ID SEED ACTS\n");
         return 64;
     }
     size_t count = strtoul(argv[4], NULL, 10);
-    dice_state = strtoull(argv[3], NULL, 10) * 0x9e3779b97f4a7c15U | 1;
+    dice_seed(strtoull(argv[3], NULL, 10));
     redisContext *redis = redisConnectUnix(argv[1]);
     require(redis != NULL && redis->err == 0, "cannot connect");
     struct act *acts = calloc(count + 1, sizeof(*acts));
     require(acts != NULL, "out of memory");
+    const struct place places[] = {{redis, argv[2], "{p3ff}"}, {redis, argv[2], "{p3fe}"}, {redis, argv[2], "{p3fd}"}};
     cm_ms base = (cm_ms)time(NULL) * 1000 - 3600000;
-    for (size_t i = 0; i < count; i++) {
-        acts[i] = random_act(base, i);
-        if (i > 0 && dice(3) == 0) {
-            become_a_twin(&acts[i], &acts[dice(i)]);
-        }
-    }
-    apply_all(redis, argv[2], acts, count, ledgers);
-    shuffle(acts, count);
-    int differences = 0;
-    for (size_t i = 0; i < count; i++) {
-        fold_act(folds, &acts[i]);
-    }
-    for (unsigned field = 0; field < FIELDS; field++) {
-        differences += compare(redis, field, &folds[field], &ledgers[field]);
-    }
+    int differences = test_fold(&places[0], base, acts, count);
+    differences += test_order(&places[1], &places[2], base, acts, count / 2);
     free(acts);
     redisFree(redis);
-    (void)printf("seed %s: %zu events, %d differences\n", argv[3], count, differences);
+    (void)printf("seed %s: %d differences\n", argv[3], differences);
     return differences == 0 ? 0 : 1;
 }

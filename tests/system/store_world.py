@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import os
 import struct
+import unittest
 
 import harness
 from harness import EVIDENCE, NEWS_PURPOSE, OFFERS_PURPOSE, STATEMENT, news_stream, receipts_stream, stream
@@ -15,14 +16,20 @@ from rig import proc
 from rig.milter import Ctl, write_libconfig
 from rig.redis import Redis, RespError
 
-GRANT, IMPLIED, SOFT_OPTIN, ASSERTED, REQUEST, STOP, SEAL = 1, 2, 3, 4, 5, 6, 11
+GRANT, IMPLIED, SOFT_OPTIN, ASSERTED, REQUEST, STOP, BOUNCED, RESTRICTED, SUSPENDED, ERASED, SEAL, FORWARD = range(1, 13)
 GIVEN = 1
+PURCHASE, CONTRACT, MEMBERSHIP, INQUIRY = 1, 2, 3, 4
 REFUSED, WITHDRAWN, OBJECTED, COMPLAINED = 1, 2, 3, 4
-SUBJECT, OFFICER, ADMIN, SENDER = 1, 2, 3, 4
+MINOR, LEGAL, DECEASED = 1, 2, 3
+SUBJECT, OFFICER, ADMIN, SENDER, SYSTEM = 1, 2, 3, 4, 5
+HAS_EVIDENCE, BY_GUARDIAN, ENDED = 1, 2, 4
+ACT_FORWARD, ACT_NOTE = 10, 11
 APPLIED, STALE = 1, 2
 WEB_FORM, STAFF = 1, 6
 RECORD_BYTES = 28
 PARTITIONS = 1024
+DAY_S = 86400
+SOFT_OPTIN_EVIDENCE = '{"from_sale":true,"similar_products":true,"refusal_offered":true}'
 
 HEADER_STREAM = {"name": "acme-declared", "match": {"auth": ["declared"]}, "sender": "acme", "class": "marketing",
                  "purpose_from": "header:X-Consent-Purpose"}
@@ -56,10 +63,18 @@ def unpack_records(value):
         record = unpack_head(data)
         if record["kind"] == SEAL:
             record = {"scope": record["scope"], "kind": SEAL, "salt": data[7:23]}
+        elif record["kind"] == FORWARD:
+            record = {"scope": record["scope"], "kind": FORWARD, "place": data[7:18]}
         else:
             record["ledger"] = ledger_text(data[19:27])
         records.append(record)
     return records
+
+
+def ledger_id(text):
+    """MS-SEQ as a record holds it."""
+    milliseconds, sequence = map(int, text.split("-"))
+    return milliseconds.to_bytes(6, "big") + sequence.to_bytes(2, "big")
 
 
 def ledger_text(data):
@@ -71,6 +86,9 @@ def unpack_event(data):
     event = {"version": data[0], "act": data[1], "outcome": data[2], "id": data[3:11],
              "bucket": int.from_bytes(data[11:13], "big"), "field": data[13:21], "previous": ledger_text(data[40:48]),
              "sha": data[48:]}
+    if event["act"] == ACT_NOTE:
+        assert not any(data[11:40]), data.hex()  # it concerns no subject
+        return event
     return event | unpack_head(data[21:40])
 
 
@@ -100,8 +118,8 @@ class Place:
                    int.from_bytes(digest[2:4], "big") & 0x3ff)
 
     def call(self, function, record, *, event_id=None, document=b"", seal=None, sha=None, store=None, field=None,
-             bucket=None, client=None):
-        """One FCALL as the product makes it: [outcome, ledger id, date]."""
+             bucket=None, replay="", mark="", related=(), client=None):
+        """One FCALL as the product makes it: [outcome, ledger id, date]. `related` are scopes, or the text of a ledger id."""
         if seal is None:
             seal = seal_part() if document else b""
         if sha is None:
@@ -109,7 +127,8 @@ class Place:
         reply = (client or self.client)(
             "FCALL", function, 4, *self.keys, store or self.world.store_id, event_id or os.urandom(8),
             field or self.field, struct.pack(">H", self.bucket) if bucket is None else bucket, record, seal, sha,
-            document)
+            document, replay, mark,
+            ledger_id(related) if isinstance(related, str) else struct.pack(f">{len(related)}I", *related))
         return [reply[0].decode(), reply[1].decode(), int(reply[2])]
 
     def records(self):
@@ -119,6 +138,25 @@ class Place:
         found = [r for r in self.records() if (r["scope"], r["kind"]) == (scope, kind)]
         assert len(found) == 1, f"records of kind {kind} in scope {scope}: {found}"
         return found[0]
+
+    def kinds(self):
+        """What stands: (scope, kind) of each record, in its order."""
+        return [(r["scope"], r["kind"]) for r in self.records()]
+
+    def use(self, month, scope=7):
+        """The month of last use of the grant is raised."""
+        return self.client("FCALL", "system_use", 2, self.records_key, self.facts_key, self.world.store_id, self.field,
+                           struct.pack(">I", scope), bytes([month]))
+
+    def counts(self):
+        """The counters of standing records of this partition, zeros left out."""
+        flat = self.client("HGETALL", self.counters_key)
+        return {name.decode(): int(value) for name, value in zip(flat[::2], flat[1::2])
+                if name[:1].isdigit() and int(value) != 0}
+
+    def counter(self, name):
+        value = self.client("HGET", self.counters_key, name)
+        return None if value is None else value.decode()
 
     def events(self):
         """(ledger id, event) of this field, oldest first."""
@@ -135,6 +173,8 @@ class StoreWorld:
         self.own_redis = redis is None
         self.redis = redis or Redis(self.directory, options=redis_options)
         self.keys = os.path.join(self.directory, "keys")
+        self.state = os.path.join(self.directory, "state")
+        os.mkdir(self.state)
         self.raw = None
         self.ctl = self.new_ctl("consent-milter.conf", settings or {})
 
@@ -144,6 +184,7 @@ class StoreWorld:
         config = {
             "store": {"url": self.redis.url, "timeout": "800ms"} | settings.get("store", {}),
             "keys": self.keys,
+            "state": self.state,
             "milter": {"socket": f"unix:{self.directory}/milter.sock"},
             "contact": {"officer": "privacy@acme.example", "url": "https://mail.acme.example/privacy"},
             "streams": (news_stream(), receipts_stream(), HEADER_STREAM,
@@ -235,3 +276,27 @@ class StoreWorld:
             self.redis.stop()
         if not harness.OPTIONS.keep:
             proc.remove_directory(self.directory)
+
+
+class StoreCase(unittest.TestCase):
+    """One store for all tests of a class."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.world = StoreWorld().start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.world.stop()
+
+    def setUp(self):
+        self.place = Place(self.world)
+
+    def refused(self, word, function, record, **options):
+        """The call is refused with this word, and nothing was written."""
+        place = self.place
+        before = (place.client("XLEN", place.ledger_key), place.client("HGETALL", place.records_key))
+        text = self.world.error_of(place.call, function, record, **options)
+        self.assertTrue(text.startswith(word + " "), text)
+        self.assertEqual(before, (place.client("XLEN", place.ledger_key), place.client("HGETALL", place.records_key)))
+        return text

@@ -6,11 +6,13 @@ import unittest
 
 import harness
 from harness import EVIDENCE, NEWS_PURPOSE, OFFERS_PURPOSE, STATEMENT
-from store_world import Place, StoreWorld
+from store_world import SOFT_OPTIN_EVIDENCE, Place, StoreWorld
 
 EVIDENCE_MAX = 4096
 STATEMENT_MAX = 65536
 UNKNOWN_ID = "a" * 26
+ACT_KEYS = {"act", "scope", "status", "kind", "at", "ledger"}
+PURPOSE_KEYS = {"purpose", "title", "id", "retired", "dormancy", "months", "statements"}
 
 HOSTILE_TEXTS = ("Grüße aus Łódź", '"quoted" \\ back', "a/b;c|d&e$(f)`g`", "%s%n%x", "{\"json\": true}", "tab\tand\nline",
                  "\x1b[31mred", "' OR 1=1 --", "x" * 2000)
@@ -66,21 +68,28 @@ class CommandsTest(CtlCase):
             (("sender", "list"), {"sender", "title", "id"}),
             (("sender", "show", "usual"), {"sender", "title", "id"}),
             (("purpose", "add", "usual/news", "--title", "News"), {"purpose", "changed"}),
-            (("purpose", "list"), {"purpose", "title", "id", "retired", "statements"}),
-            (("purpose", "show", "usual/news"), {"purpose", "title", "id", "retired", "statements"}),
+            (("purpose", "list"), PURPOSE_KEYS),
+            (("purpose", "show", "usual/news"), PURPOSE_KEYS),
             (("statement", "publish", "usual/news", text), {"statement", "changed"}),
             (("statement", "show", "usual/news"), {"purpose", "version", "language", "text"}),
-            (("grant", "usual@ctl.test", "usual/news", *proof), {"act", "scope", "status", "kind", "at", "ledger"}),
-            (("check", "usual@ctl.test", "usual/news"), {"address", "verdict", "reason"}),
-            (("check", "--list", people, "usual/news"), {"address", "verdict", "reason"}),
-            (("show", "usual@ctl.test"), {"scope", "kind", "state", "rank", "source", "statement", "at", "expires",
-                                          "ledger"}),
+            (("grant", "usual@ctl.test", "usual/news", *proof), ACT_KEYS),
+            (("check", "usual@ctl.test", "usual/news"), {"address", "verdict", "reason", "dormant"}),
+            (("check", "--list", people, "usual/news"), {"address", "verdict", "reason", "dormant"}),
+            (("show", "usual@ctl.test"), {"scope", "kind", "state", "ended", "rank", "guardian", "source", "statement",
+                                          "at", "expires", "last_use", "ledger"}),
             (("history", "usual@ctl.test"), {"ledger", "recorded", "act", "scope", "kind", "state", "outcome", "rank",
-                                             "source", "statement", "at", "evidence", "evidence_lost"}),
+                                             "guardian", "source", "statement", "at", "actor", "language", "evidence_is",
+                                             "evidence", "evidence_lost"}),
             (("explain", "--rcpt", "usual@ctl.test", "--stream", "acme-news"), {"subject", "stream", "purpose",
                                                                                  "verdict", "reason"}),
             (("stats",), None),
-            (("withdraw", "usual@ctl.test", "usual"), {"act", "scope", "status", "kind", "at", "ledger"}),
+            (("withdraw", "usual@ctl.test", "usual"), ACT_KEYS),
+            (("restrict", "usual@ctl.test", "usual", "--reason", "minor"), ACT_KEYS),
+            (("restrict", "usual@ctl.test", "usual", "--reason", "minor", "--end"), ACT_KEYS),
+            (("erase", "usual@ctl.test", "usual"), ACT_KEYS),
+            (("purpose", "dormancy", "usual/news", "12:warn"), {"purpose", "changed"}),
+            (("store", "accept", "gone", "--retire", "--reason", "test"), {"keeper", "accepted"}),
+            (("store", "status"), None),
             (("purpose", "retire", "usual/news"), {"purpose", "changed"}),
         )
         for command, keys in commands:
@@ -114,7 +123,7 @@ class CommandsTest(CtlCase):
 
     def test_options_belong_to_their_commands(self):
         for of in (("init", "--title", "x"), ("sender", "list", "--at", "2026-01-01"),
-                   ("withdraw", "a@b.test", "acme", "--evidence", "{}"), ("check", "a@b.test", "p/q", "--source", "api"),
+                   ("withdraw", "a@b.test", "acme", "--guardian"), ("check", "a@b.test", "p/q", "--source", "api"),
                    ("grant", "a@b.test", "p/q", "--material"), ("show", "a@b.test", "--list", "x")):
             with self.subTest(of):
                 self.complains(64, "takes no --", of=of)
@@ -181,7 +190,8 @@ class GrantTest(CtlCase):
     def test_the_bases(self):
         for basis, kind in (("soft_optin", "soft_optin"), ("asserted", "asserted"), ("implied:purchase", "implied"),
                             ("implied:inquiry", "implied")):
-            row, = self.objects("grant", "bases@ctl.test", NEWS_PURPOSE, "--basis", basis, "--anchor", "2026-01-31")
+            row, = self.objects("grant", "bases@ctl.test", NEWS_PURPOSE, "--basis", basis, "--anchor", "2026-01-31",
+                                "--evidence", SOFT_OPTIN_EVIDENCE)
             self.assertEqual(kind, row["kind"])
         expires = {row["kind"]: row["expires"] for row in self.objects("show", "bases@ctl.test")}
         self.assertEqual("never", expires["soft_optin"])
@@ -339,7 +349,7 @@ class ReadingTest(CtlCase):
         first, second = self.objects("history", "story@ctl.test")
         self.assertEqual(("grant", "withdraw"), (first["act"], second["act"]))
         self.assertEqual(json.loads(EVIDENCE), first["evidence"]["evidence"])
-        self.assertFalse(first["evidence_lost"])
+        self.assertEqual(("shown", False), (first["evidence_is"], first["evidence_lost"]))
 
     def test_who_is_unknown_has_no_records_and_no_events(self):
         self.assertIn("no records", self.ctl.run("show", "unknown@ctl.test").stdout)

@@ -31,9 +31,10 @@ class InitTest(unittest.TestCase):
         self.assertTrue(result["made"])
         self.assertEqual(self.world.store_id, result["store"])
         self.assertEqual(hashlib.sha256(self.world.pepper).hexdigest()[:16], result["pepper_fingerprint"])
-        self.assertEqual(["pepper.1", "seal.1", "store"], sorted(os.listdir(self.world.keys)))
+        self.assertEqual(["archive.1", "archive.1.pub", "pepper.1", "seal.1", "store"], sorted(os.listdir(self.world.keys)))
         for name in os.listdir(self.world.keys):
-            self.assertEqual(0o400, os.stat(os.path.join(self.world.keys, name)).st_mode & 0o777, name)
+            mode = 0o444 if name.endswith(".pub") else 0o400
+            self.assertEqual(mode, os.stat(os.path.join(self.world.keys, name)).st_mode & 0o777, name)
         for partition in (0, 1, 511, PARTITIONS - 1):
             facts = self.facts(partition)
             self.assertEqual((self.world.store_id, "1", "1", "0"),

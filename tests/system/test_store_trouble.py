@@ -194,7 +194,7 @@ class TroubleTest(TroubleCase):
     def test_one_wrong_fact_of_the_store(self):
         redis = self.world.redis
         snapshot = redis.snapshot()
-        wrong = {"store": ("0" * 32, "store_foreign"), "pepper1": ("0" * 16, "store_wrong_pepper"),
+        wrong = {"store": ("0" * 32, "store_foreign"), "peppers": ("1:" + "0" * 16, "store_wrong_pepper"),
                  "schema": ("99", "store_schema"), "canon": ("99", "store_schema"),
                  "epoch": ("x", "store_malformed")}
         for field, (value, word) in wrong.items():

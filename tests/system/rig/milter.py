@@ -53,8 +53,8 @@ def write_libconfig(path, settings):
 
 
 def program(build, name):
-    """A program of the build tree, in its room or installed in bin/."""
-    for path in (f"milter/{name}/{name}", f"bin/{name}", f"sbin/{name}", name):
+    """A program of the build tree, in its room, beside its tests, or installed in bin/."""
+    for path in (f"milter/{name}/{name}", f"tests/system/{name}", f"bin/{name}", f"sbin/{name}", name):
         full = os.path.join(build, path)
         if os.path.isfile(full) and os.access(full, os.X_OK):
             return full

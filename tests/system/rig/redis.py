@@ -42,6 +42,12 @@ def read_reply(stream):
     raise ConnectionError(f"not a RESP reply: {line!r}")
 
 
+def tls_options(port, ca_file, cert_file, key_file, *, clients="no"):
+    """Options of redis-server for TLS on a port; `clients` "yes": they must show a certificate."""
+    return ["--tls-port", str(port), "--tls-ca-cert-file", ca_file, "--tls-cert-file", cert_file,
+            "--tls-key-file", key_file, "--tls-auth-clients", clients]
+
+
 class RespClient:
     """One connection: `client('HGET', key, field)`."""
 
@@ -74,13 +80,16 @@ class RespClient:
 class Redis:
     """redis-server as the product requires it: durable and never evicting."""
 
-    def __init__(self, directory, name="redis", *, options=(), port=0):
+    def __init__(self, directory, name="redis", *, options=(), port=0, env=None, launcher=()):
+        """`env` is added to the environment; `launcher` is a command that runs the server in another place."""
         self.directory = os.path.join(directory, name)
         os.makedirs(self.directory, exist_ok=True)
         self.socket_path = os.path.join(self.directory, "redis.sock")
         self.port = port
         self.password = None
         self.options = list(options)
+        self.env = os.environ | env if env else None
+        self.launcher = list(launcher)
         self.process = None
         self.log_path = os.path.join(self.directory, "redis.log")
 
@@ -90,6 +99,7 @@ class Redis:
 
     def _argv(self):
         return [
+            *self.launcher,
             "redis-server",
             "--dir", self.directory,
             "--unixsocket", self.socket_path,
@@ -107,7 +117,7 @@ class Redis:
     def start(self):
         if os.path.exists(self.socket_path):
             os.unlink(self.socket_path)
-        self.process = Process("redis-server", self._argv(), self.log_path)
+        self.process = Process("redis-server", self._argv(), self.log_path, env=self.env)
         self.process.start()
         ready(self.process, self._answers, "Redis answers PING")
         return self
@@ -143,6 +153,11 @@ class Redis:
     def drop_other_clients(self):
         """Close every connection but our own, as a restart would."""
         self.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    def use_certificate(self, cert_file, key_file):
+        """Show this one to all who connect from now on; ends every connection but our own."""
+        self.command("CONFIG", "SET", "tls-cert-file", cert_file, "tls-key-file", key_file)
+        self.drop_other_clients()
 
     def snapshot(self):
         """Every key with its serialised value."""

@@ -25,9 +25,15 @@ static struct cm_address address(const char *exact, const char *family)
     return a;
 }
 
+static struct cm_hasher *hasher_of(const uint8_t key[CM_PEPPER_BYTES])
+{
+    struct cm_pepper_set set = {.peppers = {{.id = 1, .bytes = key}}, .count = 1, .current = 1};
+    return cm_hasher_new(&set);
+}
+
 static struct cm_subject subject_of(const uint8_t key[CM_PEPPER_BYTES], const char *exact, const char *family)
 {
-    struct cm_hasher *hasher = cm_hasher_new(key);
+    struct cm_hasher *hasher = hasher_of(key);
     struct cm_address a = address(exact, family);
     struct cm_subject subject;
     assert_non_null(hasher);
@@ -94,16 +100,14 @@ static void a_family_shares_its_bucket_and_its_field(void **state)
 static void a_hasher_can_be_used_again(void **state)
 {
     (void)state;
-    struct cm_hasher *hasher = cm_hasher_new(pepper);
+    struct cm_hasher *hasher = hasher_of(pepper);
     struct cm_address ada = address("ada@example.org", "ada@example.org");
     struct cm_address bob = address("b.ob@gmail.com", "bob@gmail.com");
     struct cm_subject first;
     struct cm_subject other;
     struct cm_subject again;
-    uint8_t check[8];
     assert_true(cm_subject_of(hasher, &ada, &first));
     assert_true(cm_subject_of(hasher, &bob, &other));
-    assert_true(cm_pepper_check(hasher, check));
     assert_true(cm_subject_of(hasher, &ada, &again));
     assert_memory_equal(first.exact, again.exact, CM_FIELD_BYTES);
     assert_int_equal(first.partition, again.partition);
@@ -116,14 +120,15 @@ static void the_hasher_keeps_a_copy_of_the_pepper(void **state)
 {
     (void)state;
     uint8_t mine[CM_PEPPER_BYTES];
-    uint8_t before[8];
-    uint8_t after[8];
+    struct cm_address ada = address("ada@example.org", "ada@example.org");
+    struct cm_subject before;
+    struct cm_subject after;
     memcpy(mine, pepper, sizeof(mine));
-    struct cm_hasher *hasher = cm_hasher_new(mine);
-    assert_true(cm_pepper_check(hasher, before));
+    struct cm_hasher *hasher = hasher_of(mine);
+    assert_true(cm_subject_of(hasher, &ada, &before));
     memset(mine, 0, sizeof(mine));
-    assert_true(cm_pepper_check(hasher, after));
-    assert_memory_equal(before, after, sizeof(before));
+    assert_true(cm_subject_of(hasher, &ada, &after));
+    assert_memory_equal(before.exact, after.exact, CM_FIELD_BYTES);
     cm_hasher_free(hasher);
 }
 
@@ -138,13 +143,50 @@ static void another_pepper_gives_another_key(void **state)
     struct cm_subject b = subject_of(other, "ada@example.org", "ada@example.org");
     assert_memory_not_equal(a.exact, b.exact, CM_FIELD_BYTES);
     for (int i = 0; i < 2; i++) {
-        struct cm_hasher *hasher = cm_hasher_new(i == 0 ? pepper : other);
-        assert_true(cm_pepper_check(hasher, check[i]));
-        cm_hasher_free(hasher);
+        assert_true(cm_pepper_check(i == 0 ? pepper : other, check[i]));
     }
     static const uint8_t want[8] = {0x4d, 0xbc, 0x0b, 0x66, 0x2b, 0x90, 0x43, 0xdb};
     assert_memory_equal(check[0], want, 8);
     assert_memory_not_equal(check[1], want, 8);
+}
+
+/* One place under each pepper, and the subject's own is the current one's. */
+static void a_set_of_peppers_gives_places_from_old_to_new(void **state)
+{
+    (void)state;
+    uint8_t others[2][CM_PEPPER_BYTES];
+    struct cm_address gus = address("g.us+x@gmail.com", "gus@gmail.com");
+    memset(others[0], 2, CM_PEPPER_BYTES);
+    memset(others[1], 3, CM_PEPPER_BYTES);
+    const uint8_t *const bytes[] = {pepper, others[0], others[1]};
+    static const uint8_t ids[] = {2, 5, 11};
+    for (size_t count = 1; count <= 3; count++) {
+        for (size_t current = 0; current < count; current++) {
+            struct cm_pepper_set set = {.count = count, .current = ids[current]};
+            struct cm_subject subject;
+            struct cm_subject_place places[CM_PEPPERS_READABLE];
+            for (size_t i = 0; i < count; i++) {
+                set.peppers[i].id = ids[i];
+                set.peppers[i].bytes = bytes[i];
+            }
+            struct cm_hasher *hasher = cm_hasher_new(&set);
+            assert_non_null(hasher);
+            assert_true(cm_subject_of(hasher, &gus, &subject));
+            cm_hasher_free(hasher);
+            assert_int_equal(subject.pepper, ids[current]);
+            assert_int_equal(cm_subject_places(&subject, places), count);
+            for (size_t i = 0; i < count; i++) {
+                struct cm_subject alone = subject_of(bytes[i], "g.us+x@gmail.com", "gus@gmail.com");
+                assert_int_equal(places[i].pepper, ids[i]);
+                assert_int_equal(places[i].partition, alone.partition);
+                assert_int_equal(places[i].bucket, alone.bucket);
+                assert_memory_equal(places[i].exact, alone.exact, CM_FIELD_BYTES);
+                assert_memory_equal(places[i].family, alone.family, CM_FIELD_BYTES);
+            }
+        }
+    }
+    struct cm_pepper_set no_current = {.peppers = {{.id = 1, .bytes = pepper}}, .count = 1, .current = 2};
+    assert_null(cm_hasher_new(&no_current));
 }
 
 static void the_text_pads_small_numbers(void **state)
@@ -162,9 +204,13 @@ static void the_text_pads_small_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_subjects_have_known_keys),   cmocka_unit_test(a_family_shares_its_bucket_and_its_field),
-        cmocka_unit_test(a_hasher_can_be_used_again),       cmocka_unit_test(the_hasher_keeps_a_copy_of_the_pepper),
-        cmocka_unit_test(another_pepper_gives_another_key), cmocka_unit_test(the_text_pads_small_numbers),
+        cmocka_unit_test(known_subjects_have_known_keys),
+        cmocka_unit_test(a_family_shares_its_bucket_and_its_field),
+        cmocka_unit_test(a_hasher_can_be_used_again),
+        cmocka_unit_test(the_hasher_keeps_a_copy_of_the_pepper),
+        cmocka_unit_test(another_pepper_gives_another_key),
+        cmocka_unit_test(the_text_pads_small_numbers),
+        cmocka_unit_test(a_set_of_peppers_gives_places_from_old_to_new),
     };
     return cmocka_run_group_tests(tests, make_pepper, NULL);
 }

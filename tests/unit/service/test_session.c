@@ -106,7 +106,8 @@ static void grant(struct bench *bench, const char *address_text, uint32_t scope)
 {
     struct cm_address address;
     struct cm_subject subject;
-    struct cm_hasher *hasher = cm_hasher_new(bench->fake.keys.pepper);
+    uint32_t in_use = 0;
+    struct cm_hasher *hasher = cm_keys_hasher(&bench->fake.keys, &in_use);
     struct cm_record record = {.scope = scope,
                                .kind = CM_KIND_GRANT,
                                .state = CM_STATE_GIVEN,

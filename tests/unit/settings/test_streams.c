@@ -3,7 +3,8 @@
 
 static const struct bad_file bad_files[] = {
     {"a key of a stream at the top", STORE "sender = \"acme\";\n",
-     ":2: sender: is not known; known here: store, keys, milter, contact, outgoing, unmatched, mode, log_addresses, "
+     ":2: sender: is not known; known here: store, keys, state, keepers, keeper, milter, contact, outgoing, unmatched, "
+     "mode, log_addresses, "
      "streams"},
     {"an unknown key of a stream", STREAM(NAMES, MATCH, "purposes = \"x\";"),
      ":5: streams.purposes: is not known; did you mean \"purpose\"?"},

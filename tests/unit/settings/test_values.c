@@ -16,6 +16,14 @@ static void the_defaults_are_the_documented_ones(void **state)
     assert_string_equal(settings->milter.socket, "unix:/var/spool/postfix/consent-milter/consent-milter.sock");
     assert_int_equal(settings->milter.mode, 0660);
     assert_null(settings->milter.group);
+    assert_string_equal(settings->state, "/var/lib/consent-milter");
+    assert_int_equal(settings->keeper_count, 0);
+    assert_string_equal(settings->keeper.socket, "/run/consent-milter/keeper.sock");
+    assert_null(settings->keeper.name);
+    assert_int_equal(settings->keeper.mode, 0660);
+    assert_null(settings->keeper.group);
+    assert_int_equal(settings->keeper.caller_count, 0);
+    assert_int_equal(settings->keeper.retain_days, 35);
     assert_null(settings->officer);
     assert_null(settings->url);
     assert_false(settings->log_addresses);
@@ -57,28 +65,88 @@ static void every_key_arrives(void **state)
     cm_settings_free(settings);
 }
 
+static void the_keys_of_keepers_arrive(void **state)
+{
+    (void)state;
+    struct cm_settings *settings = load_good(
+        STORE "state = \"/s\"; keepers = [\"mx1\", \"a.b_c-9\"];\n"
+              "keeper: { socket = \"/k\"; name = \"mx1\"; mode = \"0600\"; group = \"g\"; retain = \"3650d\";\n"
+              "callers = ( { user = \"consent-web\"; rank = \"subject\"; }, { group = \"4294967294\"; rank = "
+              "\"officer\"; }, { user = \"0\"; rank = \"admin\"; }, { user = \"s\"; rank = \"sender\"; },\n"
+              "{ user = \"0day\"; rank = \"system\"; } ); };\n");
+    static const struct cm_caller_settings callers[] = {
+        {.user = "consent-web", .rank = CM_RANK_SUBJECT},
+        {.group = "4294967294", .rank = CM_RANK_OFFICER},
+        {.user = "0", .rank = CM_RANK_ADMIN},
+        {.user = "s", .rank = CM_RANK_SENDER},
+        {.user = "0day", .rank = CM_RANK_SYSTEM},
+    };
+    assert_string_equal(settings->state, "/s");
+    assert_int_equal(settings->keeper_count, 2);
+    assert_string_equal(settings->keepers[0], "mx1");
+    assert_string_equal(settings->keepers[1], "a.b_c-9");
+    assert_string_equal(settings->keeper.socket, "/k");
+    assert_string_equal(settings->keeper.name, "mx1");
+    assert_int_equal(settings->keeper.mode, 0600);
+    assert_string_equal(settings->keeper.group, "g");
+    assert_int_equal(settings->keeper.retain_days, 3650);
+    assert_int_equal(settings->keeper.caller_count, COUNT(callers));
+    for (size_t i = 0; i < COUNT(callers); i++) {
+        const struct cm_caller_settings *got = &settings->keeper.callers[i];
+        assert_int_equal(got->rank, callers[i].rank);
+        assert_int_equal(got->user == NULL, callers[i].user == NULL);
+        assert_int_equal(got->group == NULL, callers[i].group == NULL);
+        assert_string_equal(got->user != NULL ? got->user : got->group,
+                            callers[i].user != NULL ? callers[i].user : callers[i].group);
+    }
+    cm_settings_free(settings);
+}
+
 static void store_urls_are_taken_apart(void **state)
 {
     (void)state;
     static const struct {
         const char *url;
+        enum cm_store_scheme scheme;
         const char *host;
         const char *port;
     } rows[] = {
-        {"redis://redis.example", "redis.example", "6379"},    {"redis://redis.example:1", "redis.example", "1"},
-        {"redis://127.0.0.1:65535", "127.0.0.1", "65535"},     {"redis://[::1]", "::1", "6379"},
-        {"redis://[2001:db8::1]:6380", "2001:db8::1", "6380"},
+        {"redis://redis.example", CM_STORE_TCP, "redis.example", "6379"},
+        {"redis://redis.example:1", CM_STORE_TCP, "redis.example", "1"},
+        {"redis://127.0.0.1:65535", CM_STORE_TCP, "127.0.0.1", "65535"},
+        {"redis://[::1]", CM_STORE_TCP, "::1", "6379"},
+        {"redis://[2001:db8::1]:6380", CM_STORE_TCP, "2001:db8::1", "6380"},
+        {"rediss://redis.example", CM_STORE_TLS, "redis.example", "6379"},
+        {"rediss://[2001:db8::1]:6380", CM_STORE_TLS, "2001:db8::1", "6380"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         char text[128];
         (void)snprintf(text, sizeof(text), "store: { url = \"%s\"; };\n", rows[i].url); /* fits */
         struct cm_settings *settings = load_good(text);
-        assert_int_equal(settings->store.scheme, CM_STORE_TCP);
+        assert_int_equal(settings->store.scheme, rows[i].scheme);
         assert_null(settings->store.path);
         assert_string_equal(settings->store.host, rows[i].host);
         assert_string_equal(settings->store.port, rows[i].port);
         cm_settings_free(settings);
     }
+}
+
+static void tls_keys_arrive(void **state)
+{
+    (void)state;
+    struct cm_settings *settings = load_good("store: { url = \"rediss://h\"; };\n");
+    assert_null(settings->store.tls.ca_file);
+    assert_null(settings->store.tls.cert_file);
+    assert_null(settings->store.tls.key_file);
+    assert_null(settings->store.tls.server_name);
+    cm_settings_free(settings);
+    settings = load_good("store: { url = \"rediss://192.0.2.1\"; tls: { ca_file = \"/ca\"; cert_file = \"/cert\"; "
+                         "key_file = \"/key\"; server_name = \"2001:db8::1\"; }; };\n");
+    assert_string_equal(settings->store.tls.ca_file, "/ca");
+    assert_string_equal(settings->store.tls.cert_file, "/cert");
+    assert_string_equal(settings->store.tls.key_file, "/key");
+    assert_string_equal(settings->store.tls.server_name, "2001:db8::1");
+    cm_settings_free(settings);
 }
 
 static void sockets_get_the_form_of_libmilter(void **state)
@@ -116,8 +184,19 @@ static const struct {
      ":1: store.user: has 129 bytes; 1 to 128 are right"},
     {"store: { url = \"unix:/r\"; password_file = \"%s\"; };\n", "/", 1023,
      ":1: store.password_file: has 1024 bytes; 1 to 1023 are right"},
+    {"store: { url = \"rediss://h\"; tls: { ca_file = \"%s\"; }; };\n", "/", 1023,
+     ":1: store.tls.ca_file: has 1024 bytes; 1 to 1023 are right"},
+    {"store: { url = \"rediss://h\"; tls: { server_name = \"%s\"; }; };\n", "", 253,
+     ":1: store.tls.server_name: has 254 bytes; 1 to 253 are right"},
     {STORE "keys = \"%s\";\n", "/", 1023, ":2: keys: has 1024 bytes; 1 to 1023 are right"},
     {STORE "milter: { socket = \"unix:%s\"; };\n", "/", 107, ":2: milter.socket: \"unix:/"},
+    {STORE "state = \"%s\";\n", "/", 1023, ":2: state: has 1024 bytes; 1 to 1023 are right"},
+    {STORE "keepers = [\"%s\"];\n", "", 32, ":2: keepers: \"aaaa"},
+    {STORE "keeper: { name = \"%s\"; };\n", "", 32, ":2: keeper.name: has 33 bytes; 1 to 32 are right"},
+    {STORE "keeper: { socket = \"%s\"; };\n", "/", 107, ":2: keeper.socket: has 108 bytes; 1 to 107 are right"},
+    {STORE "keeper: { group = \"%s\"; };\n", "", 32, ":2: keeper.group: has 33 bytes; 1 to 32 are right"},
+    {STORE "keeper: { callers = ( { user = \"%s\"; rank = \"admin\"; } ); };\n", "", 32,
+     ":2: keeper.callers.user: has 33 bytes; 1 to 32 are right"},
     {STORE "milter: { group = \"%s\"; };\n", "", 32, ":2: milter.group: has 33 bytes; 1 to 32 are right"},
     {STORE "contact: { officer = \"%s\"; };\n", "o@", 254, ":2: contact.officer: has 255 bytes; 1 to 254 are right"},
     {STORE "contact: { url = \"%s\"; };\n", "https://", 120, ":2: contact.url: has 121 bytes; 1 to 120 are right"},
@@ -182,6 +261,8 @@ static void numbers_are_right_at_both_ends(void **state)
         (void)snprintf(text, sizeof(text), "store: { url = \"unix:/r\"; %s; };\n", texts[i]); /* fits */
         cm_settings_free(load_good(text));
     }
+    cm_settings_free(load_good(STORE "keeper: { retain = \"1d\"; };\n"));
+    cm_settings_free(load_good(STORE "keeper: { retain = \"03650d\"; };\n"));
 }
 
 /* `count` times `item`, with commas, between `before` and `after`. */
@@ -210,6 +291,9 @@ static void lists_have_a_longest(void **state)
     } rows[] = {
         {STORE "outgoing: { auth = [", "\"", "]; };\n", 1024,
          "consent-milter.conf:2: outgoing.auth: has 1025 values; at most 1024 are right"},
+        {STORE "keepers = [", "\"k", "];\n", 16, "consent-milter.conf:2: keepers: has 17 values; at most 16 are right"},
+        {STORE "keeper: { callers = (", "{ rank = \"admin\"; user = \"u", "); };\n", 64,
+         "consent-milter.conf:2: keeper.callers: has 65 groups; at most 64 are right"},
         {STORE "streams: ( {" NAMES "match: { auth = [\"a\"]; headers = (", "{ name = \"X\"; value = \"",
          "); }; } );\n", 16,
          "consent-milter.conf:2: streams.match.headers: has more than 16 conditions; make it two streams"},
@@ -244,6 +328,10 @@ static void the_shipped_sample_loads(void **state)
     assert_int_equal(settings->store.timeout_ms, defaults->store.timeout_ms);
     assert_int_equal(settings->store.pool, defaults->store.pool);
     assert_string_equal(settings->keys, defaults->keys);
+    assert_string_equal(settings->state, defaults->state);
+    assert_string_equal(settings->keeper.socket, defaults->keeper.socket);
+    assert_int_equal(settings->keeper.mode, defaults->keeper.mode);
+    assert_int_equal(settings->keeper.retain_days, defaults->keeper.retain_days);
     assert_string_equal(settings->milter.socket, defaults->milter.socket);
     assert_int_equal(settings->milter.mode, defaults->milter.mode);
     assert_int_equal(settings->streams.mode, defaults->streams.mode);
@@ -260,7 +348,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_defaults_are_the_documented_ones),
         cmocka_unit_test(every_key_arrives),
+        cmocka_unit_test(the_keys_of_keepers_arrive),
         cmocka_unit_test(store_urls_are_taken_apart),
+        cmocka_unit_test(tls_keys_arrive),
         cmocka_unit_test(sockets_get_the_form_of_libmilter),
         cmocka_unit_test(texts_have_a_longest),
         cmocka_unit_test(numbers_are_right_at_both_ends),

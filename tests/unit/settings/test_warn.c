@@ -1,7 +1,8 @@
 /* What is taken, and probably not meant. */
 #include "sandbox.h"
 
-#define OFFICER "contact: { officer = \"o@x.example\"; };\n"
+#define KEEPERS "keepers = [\"mx1\"];\n"
+#define OFFICER KEEPERS "contact: { officer = \"o@x.example\"; };\n"
 #define QUIET OFFICER STREAM(NAMES, MATCH, "")
 #define PAIR(first, second) \
     OFFICER STORE "streams: ( { sender = \"s\"; " first " }, { sender = \"s\"; " second " } );\n"
@@ -21,8 +22,15 @@ static void hear(void *context, const char *text)
 /* want: of the one warning, behind the file's name; NULL: none. */
 static const struct bad_file rows[] = {
     {"nothing to say", QUIET, NULL},
-    {"no officer", STREAM(NAMES, MATCH, ""),
+    {"no officer", KEEPERS STREAM(NAMES, MATCH, ""),
      "contact.officer: is not set; subjects must be able to reach the one who answers for their data"},
+    {"no keepers", "contact: { officer = \"o@x.example\"; }; keeper: { name = \"mx1\"; };\n" STREAM(NAMES, MATCH, ""),
+     "keepers: names none, so a Redis that was restored or replaced is trusted without a keeper's word; name the "
+     "keeper "
+     "of every host that takes withdrawals"},
+    {"a keeper that is listed", QUIET "keeper: { name = \"mx1\"; };\n", NULL},
+    {"a keeper that is not listed", QUIET "keeper: { name = \"mx2\"; };\n",
+     "keeper.name: is not among keepers, so this keeper may say received, and never in effect; add it"},
     {"no stream", OFFICER STORE, "streams: there is none, so all mail passes untouched; describe your mail in streams"},
     {"no stream, but bulk is refused",
      OFFICER STORE "outgoing: { local = true; }; unmatched: { bulk = \"refuse\"; };\n", NULL},
@@ -45,6 +53,16 @@ static const struct bad_file rows[] = {
     {"a store elsewhere",
      OFFICER "store: { url = \"redis://192.0.2.1\"; password_file = \"/p\"; }; streams: ( { " NAMES MATCH " } );\n",
      "store.url: goes over the network without TLS; keep that network private"},
+    {"a store elsewhere with TLS",
+     OFFICER "store: { url = \"rediss://192.0.2.1\"; password_file = \"/p\"; }; streams: ( { " NAMES MATCH " } );\n",
+     NULL},
+    {"a store with TLS, and nothing that proves who we are",
+     OFFICER "store: { url = \"rediss://192.0.2.1\"; }; streams: ( { " NAMES MATCH " } );\n",
+     "store.password_file: is not set, so everybody who reaches the store can change consents"},
+    {"a store with TLS that knows our certificate",
+     OFFICER "store: { url = \"rediss://192.0.2.1\"; tls: { cert_file = \"/c\"; key_file = \"/k\"; }; }; "
+             "streams: ( { " NAMES MATCH " } );\n",
+     NULL},
     {"a store without password", OFFICER "store: { url = \"redis://localhost\"; }; streams: ( { " NAMES MATCH " } );\n",
      "store.password_file: is not set, so everybody who reaches the store can change consents"},
     /* pairs of streams */

@@ -9,26 +9,20 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define LONG_MS 20000
+#define OTHER_REPLICATION_ID "3333333333333333333333333333333333333333"
 
 /* What a test's server says to ECHO; everything else about it is well. */
 struct script {
     const char *echo;        /* instead of the echo; NULL: the echo itself */
     const char *role;        /* instead of "master" */
+    const char *info;        /* instead of both sections of INFO */
+    _Atomic bool promoted;   /* new connections are told another replication id */
     _Atomic bool silent;     /* answers no ECHO */
     _Atomic bool mute;       /* answers not even ROLE */
     _Atomic unsigned lose;   /* closes this many connections on ECHO */
     _Atomic unsigned stray;  /* says this many times something more than was asked */
     _Atomic unsigned echoes; /* that arrived */
 };
-
-static inline void say_bulk(const struct fake_client *client, const redisReply *text)
-{
-    char head[32];
-    int n = snprintf(head, sizeof(head), "$%zu\r\n", (size_t)text->len);
-    fake_say_bytes(client, head, (size_t)n);
-    fake_say_bytes(client, text->str, (size_t)text->len);
-    fake_say(client, "\r\n");
-}
 
 static inline bool took_one(_Atomic unsigned *count)
 {
@@ -49,6 +43,14 @@ static inline void answer(struct fake_redis *fake, struct fake_client *client, c
         fake_say(client, script->role != NULL ? script->role : FAKE_MASTER);
         return;
     }
+    if (fake_is(command, 0, "INFO") && script->info != NULL) {
+        fake_say(client, script->info);
+        return;
+    }
+    if (fake_is(command, 0, "INFO")) {
+        fake_say_info(client, FAKE_RUN_ID, script->promoted ? OTHER_REPLICATION_ID : FAKE_REPLICATION_ID);
+        return;
+    }
     if (!fake_is(command, 0, "ECHO")) {
         fake_say(client, "-ERR unknown command\r\n");
         return;
@@ -60,7 +62,7 @@ static inline void answer(struct fake_redis *fake, struct fake_client *client, c
         if (script->echo != NULL) {
             fake_say(client, script->echo);
         } else {
-            say_bulk(client, command->element[1]);
+            fake_say_bulk(client, command->element[1]->str, (size_t)command->element[1]->len);
         }
         if (took_one(&script->stray)) {
             fake_say(client, "+stray\r\n");
@@ -104,8 +106,12 @@ static inline enum cm_trouble echo(struct bench *bench, const char *text, bool m
     struct cm_request request = {0};
     redisReply *reply = NULL;
     cm_request_add(&request, (struct cm_span[]){CM_SPAN("ECHO"), cm_span_of(text)}, 2);
-    enum cm_trouble trouble = cm_pool_call(bench->pool, &request, may_repeat, &reply, out_sent, err);
+    struct cm_call call = {.may_repeat = may_repeat};
+    enum cm_trouble trouble = cm_pool_call(bench->pool, &request, &call, &reply, err);
     cm_request_done(&request);
+    if (out_sent != NULL) {
+        *out_sent = call.sent;
+    }
     if (trouble == CM_TROUBLE_NONE) {
         if (!cm_span_equal(cm_reply_text(reply), cm_span_of(text))) {
             abort(); /* somebody else's answer: nothing is worse. Also in threads, where cmocka's asserts may not be. */

@@ -26,6 +26,8 @@
 
 #define FAKE_CLIENTS 64
 #define FAKE_MASTER "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
+#define FAKE_RUN_ID "1111111111111111111111111111111111111111"
+#define FAKE_REPLICATION_ID "2222222222222222222222222222222222222222"
 
 struct fake_client {
     int fd;
@@ -67,6 +69,29 @@ static inline void fake_say_bytes(const struct fake_client *client, const void *
 static inline void fake_say(const struct fake_client *client, const char *text)
 {
     fake_say_bytes(client, text, strlen(text));
+}
+
+/* A text as a bulk string; NULL is nil. */
+static inline void fake_say_bulk(const struct fake_client *client, const char *text, size_t len)
+{
+    char head[32];
+    (void)snprintf(head, sizeof(head), text != NULL ? "$%zu\r\n" : "$-1\r\n", len); /* fits */
+    fake_say(client, head);
+    if (text != NULL) {
+        fake_say_bytes(client, text, len);
+        fake_say(client, "\r\n");
+    }
+}
+
+/* Both sections that are asked for at connecting, as one. */
+static inline void fake_say_info(const struct fake_client *client, const char *run_id, const char *replication_id)
+{
+    char text[512];
+    int len = snprintf(text, sizeof(text),
+                       "# Server\r\nredis_version:7.0.15\r\nrun_id:%s\r\n# Replication\r\nrole:master\r\n"
+                       "master_replid:%s\r\nmaster_replid2:0000000000000000000000000000000000000000\r\n",
+                       run_id, replication_id);
+    fake_say_bulk(client, text, (size_t)len); /* fits */
 }
 
 static inline bool fake_is(const redisReply *command, size_t word, const char *text)

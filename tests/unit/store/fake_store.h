@@ -7,9 +7,11 @@
 #include "store/store.h"
 
 #define FAKE_STORE_ID "0123456789abcdef0123456789abcdef"
-#define FAKE_NEWS 2U /* scopes: acme 1, acme/newsletter 2, acme/offers 3 */
+#define FAKE_PEPPERS "1:88fd42d716930e07" /* 32 zero bytes */
+#define FAKE_NEWS 2U                      /* scopes: acme 1, acme/newsletter 2, acme/offers 3 */
 #define FAKE_OFFERS 3U
 #define FAKE_RECORDS 64
+#define FAKE_KEEPERS 16
 
 struct fake_record {
     uint8_t field[CM_FIELD_BYTES];
@@ -19,9 +21,15 @@ struct fake_record {
 struct fake_store {
     struct fake_redis redis;
     struct cm_keys keys;
-    const char *facts[6];    /* store epoch schema canon pepper1 registry; NULL is nil */
-    const char *epoch_after; /* at the end of a pipeline, if not NULL */
-    const char *facts_reply; /* the whole answer, if not NULL; so for those below */
+    const char *facts[6];            /* store epoch schema canon peppers registry; NULL is nil */
+    const char *doctor;              /* NULL is nil, as for the next */
+    const char *beats[FAKE_KEEPERS]; /* of a, b, c, ... */
+    const char *run_id;              /* of the server, at connecting */
+    const char *replication_id;
+    const char *all_facts_reply; /* to HGETALL */
+    const char *beat_reply;      /* to FCALL keeper_beat */
+    const char *epoch_after;     /* at the end of a pipeline, if not NULL */
+    const char *facts_reply;     /* the whole answer, if not NULL; so for those below */
     const char *records_reply;
     const char *time_reply;
     const char *version_reply;
@@ -34,26 +42,22 @@ struct fake_store {
     _Atomic unsigned lookups; /* times that records were asked for */
 };
 
-static inline void fake_say_bulk(const struct fake_client *client, const char *text, size_t len)
-{
-    char head[32];
-    (void)snprintf(head, sizeof(head), text != NULL ? "$%zu\r\n" : "$-1\r\n", len); /* fits */
-    fake_say(client, head);
-    if (text != NULL) {
-        fake_say_bytes(client, text, len);
-        fake_say(client, "\r\n");
-    }
-}
-
 /* The fact that has this name; the end of a pipeline is known by asking for the registry's version. */
 static inline const char *fake_fact(const struct fake_store *store, const redisReply *command, size_t word)
 {
-    static const char *const names[] = {"store", "epoch", "schema", "canon", "pepper1", "registry"};
+    static const char *const names[] = {"store", "epoch", "schema", "canon", "peppers", "registry"};
     bool at_end = fake_is(command, command->elements - 1, "registry");
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (fake_is(command, word, names[i])) {
             return i == 1 && at_end && store->epoch_after != NULL ? store->epoch_after : store->facts[i];
         }
+    }
+    if (fake_is(command, word, "doctor")) {
+        return store->doctor;
+    }
+    const char *field = command->element[word]->str;
+    if (strncmp(field, "beat:", 5) == 0 && field[5] >= 'a' && field[5] < 'a' + FAKE_KEEPERS && field[6] == '\0') {
+        return store->beats[field[5] - 'a'];
     }
     return NULL;
 }
@@ -103,6 +107,12 @@ static inline void fake_store_answer(struct fake_redis *fake, struct fake_client
         client->close = true;
     } else if (fake_is(command, 0, "ROLE")) {
         fake_say(client, FAKE_MASTER);
+    } else if (fake_is(command, 0, "INFO")) {
+        fake_say_info(client, store->run_id, store->replication_id);
+    } else if (fake_is(command, 0, "HGETALL") && store->all_facts_reply != NULL) {
+        fake_say(client, store->all_facts_reply);
+    } else if (fake_is(command, 0, "FCALL") && store->beat_reply != NULL) {
+        fake_say(client, store->beat_reply);
     } else if (fake_is(command, 0, "TIME")) {
         fake_say(client, store->time_reply != NULL ? store->time_reply : "*2\r\n$10\r\n1790000000\r\n$1\r\n0\r\n");
     } else if (fake_is(command, 0, "HMGET") && key[0] == 'm') {
@@ -125,10 +135,13 @@ static inline void fake_store_answer(struct fake_redis *fake, struct fake_client
 
 static inline void fake_store_start(struct fake_store *store)
 {
-    static const struct cm_keys keys = {.store_id = FAKE_STORE_ID, .pepper_check = "89abcdef01234567"};
+    static const struct cm_keys keys = {.store_id = FAKE_STORE_ID};
+    static const uint8_t pepper[CM_PEPPER_BYTES];
     *store = (struct fake_store){
         .keys = keys,
-        .facts = {FAKE_STORE_ID, "1", "1", "1", "89abcdef01234567", "3"},
+        .facts = {FAKE_STORE_ID, "1", "1", "1", FAKE_PEPPERS, "3"},
+        .run_id = FAKE_RUN_ID,
+        .replication_id = FAKE_REPLICATION_ID,
         .version_reply = "$1\r\n3\r\n",
         .senders_reply = "*2\r\n$4\r\nacme\r\n$23\r\n{\"id\":1,\"title\":\"Acme\"}\r\n",
         .purposes_reply =
@@ -137,13 +150,24 @@ static inline void fake_store_start(struct fake_store *store)
             "$11\r\nacme/offers\r\n$52\r\n{\"id\":3,\"parent\":1,\"title\":\"Offers\",\"retired\":false}\r\n",
         .statements_reply = "*2\r\n$3\r\n2:1\r\n$34\r\n{\"material\":false,\"effective\":1.0}\r\n",
     };
+    assert_true(cm_keys_add_pepper(&store->keys, 1, pepper));
+    atomic_store(&store->keys.in_use, CM_IN_USE(1U << 1, 1));
     fake_start(&store->redis, fake_store_answer, store);
+}
+
+/* With the first so many keepers of a, b, c, ... */
+static inline struct cm_store *fake_store_open_with(struct fake_store *store, size_t keepers)
+{
+    static const char *const names[FAKE_KEEPERS] = {"a", "b", "c", "d", "e", "f", "g", "h",
+                                                    "i", "j", "k", "l", "m", "n", "o", "p"};
+    struct cm_store_options options = {
+        .unix_path = store->redis.path, .timeout_ms = 10000, .pool = 4, .keepers = names, .keeper_count = keepers};
+    return cm_store_new(&options, &store->keys, NULL);
 }
 
 static inline struct cm_store *fake_store_open(struct fake_store *store)
 {
-    struct cm_store_options options = {.unix_path = store->redis.path, .timeout_ms = 10000, .pool = 4};
-    return cm_store_new(&options, &store->keys, NULL);
+    return fake_store_open_with(store, 0);
 }
 
 /* Adds a record under one field. */

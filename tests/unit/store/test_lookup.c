@@ -12,8 +12,10 @@ struct bench {
     struct cm_err err;
 };
 
-static const struct cm_subject ann = {.partition = 7, .bucket = 9, .exact = "ann-----", .family = "ann-----"};
-static const struct cm_subject gus = {.partition = 7, .bucket = 9, .exact = "gus+tag-", .family = "gus-----"};
+static const struct cm_subject ann = {
+    .pepper = 1, .partition = 7, .bucket = 9, .exact = "ann-----", .family = "ann-----"};
+static const struct cm_subject gus = {
+    .pepper = 1, .partition = 7, .bucket = 9, .exact = "gus+tag-", .family = "gus-----"};
 
 static int set_up(void **state)
 {
@@ -113,7 +115,7 @@ static void facts_that_are_not_ours_are_trouble(void **state)
         {1, NULL, CM_TROUBLE_MALFORMED},    {1, "one", CM_TROUBLE_MALFORMED},
         {1, "", CM_TROUBLE_MALFORMED},      {2, "2", CM_TROUBLE_SCHEMA},
         {2, NULL, CM_TROUBLE_SCHEMA},       {3, "2", CM_TROUBLE_SCHEMA},
-        {3, NULL, CM_TROUBLE_SCHEMA},       {4, "0000000000000000", CM_TROUBLE_WRONG_PEPPER},
+        {3, NULL, CM_TROUBLE_SCHEMA},       {4, "1:0000000000000000", CM_TROUBLE_WRONG_PEPPER},
         {4, NULL, CM_TROUBLE_WRONG_PEPPER}, {5, NULL, CM_TROUBLE_MALFORMED},
         {5, "-1", CM_TROUBLE_MALFORMED},    {5, "99", CM_TROUBLE_REGISTRY}, /* promised, and the registry is older */
     };
@@ -126,6 +128,70 @@ static void facts_that_are_not_ours_are_trouble(void **state)
         }
         bench->fake.facts[rows[i].fact] = kept;
         assert_int_equal(look_up(bench, &ann), CM_TROUBLE_NONE);
+    }
+}
+
+#define SECOND "2:57266fb4c548de44" /* 32 times 2 */
+
+/* While peppers are rotated a subject has several places; records at each of them count. */
+static void records_are_read_at_all_places(void **state)
+{
+    struct bench *bench = *state;
+    uint8_t second[CM_PEPPER_BYTES];
+    struct cm_subject both = {.pepper = 2, .partition = 8, .bucket = 1, .exact = "ann-two", .family = "ann-two"};
+    struct cm_record moved = {.kind = CM_KIND_FORWARD,
+                              .state = CM_STATE_GIVEN,
+                              .rank = CM_RANK_SYSTEM,
+                              .forward = {.pepper = 2, .partition = 8, .bucket = 1}};
+    both.other_count = 1;
+    both.others[0] = (struct cm_subject_place){1, 7, 9, "ann-----", "ann-----"};
+    memset(second, 2, sizeof(second));
+    bench->fake.facts[4] = FAKE_PEPPERS " " SECOND "+";
+    assert_int_equal(look_up(bench, &ann), CM_TROUBLE_NONE); /* only announced, and not here: no matter yet */
+    bench->fake.facts[4] = FAKE_PEPPERS " " SECOND;
+    assert_int_equal(look_up(bench, &ann), CM_TROUBLE_WRONG_PEPPER);
+    assert_non_null(strstr(bench->err.text, "pepper.2"));
+    assert_true(cm_keys_add_pepper(&bench->fake.keys, 2, second));
+    assert_int_equal(look_up(bench, &ann), CM_TROUBLE_CHANGED); /* must be hashed anew */
+    assert_int_equal(CM_IN_USE_CURRENT(cm_keys_in_use(&bench->fake.keys)), 2);
+    put_stop(bench, ann.exact);
+    assert_int_equal(look_up(bench, &both), CM_TROUBLE_NONE);
+    assert_int_equal(bench->records.exact_count, 1);
+    put_stop(bench, both.exact);
+    assert_int_equal(look_up(bench, &both), CM_TROUBLE_NONE);
+    assert_int_equal(bench->records.exact_count, 2); /* read before and after it moved: told twice */
+    bench->fake.record_count = 0;
+    memcpy(moved.forward.field, both.exact, CM_FIELD_BYTES);
+    fake_store_put(&bench->fake, ann.exact, &moved);
+    put_stop(bench, both.exact);
+    assert_int_equal(look_up(bench, &both), CM_TROUBLE_NONE);
+    assert_int_equal(bench->records.exact_count, 1);
+    assert_int_equal(bench->records.exact[0].kind, CM_KIND_STOP);
+    moved.forward.pepper = 3;
+    bench->fake.record_count = 0;
+    fake_store_put(&bench->fake, ann.exact, &moved);
+    assert_int_equal(look_up(bench, &both), CM_TROUBLE_WRONG_PEPPER);
+}
+
+static void peppers_that_cannot_be_read_are_trouble(void **state)
+{
+    struct bench *bench = *state;
+    static const char *const texts[] = {"",
+                                        "1",
+                                        "1:",
+                                        FAKE_PEPPERS "+",
+                                        FAKE_PEPPERS " ",
+                                        FAKE_PEPPERS " " FAKE_PEPPERS,
+                                        "0:88fd42d716930e07",
+                                        "16:88fd42d716930e07",
+                                        FAKE_PEPPERS "0",
+                                        SECOND " " FAKE_PEPPERS,
+                                        "1:88fd42d716930e0g"};
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        bench->fake.facts[4] = texts[i];
+        if (look_up(bench, &ann) != CM_TROUBLE_WRONG_PEPPER) {
+            fail_msg("%s passes", texts[i]);
+        }
     }
 }
 
@@ -251,6 +317,9 @@ static void a_look_up_has_one_to_so_many_subjects(void **state)
     static struct cm_subject many[CM_LIMIT_LOOKUP_BATCH + 1];
     static struct cm_subject_records records[CM_LIMIT_LOOKUP_BATCH + 1];
     struct cm_lookup lookup = {0};
+    for (size_t i = 0; i < COUNT(many); i++) {
+        many[i].pepper = 1;
+    }
     assert_int_equal(cm_store_lookup(bench->store, many, 0, &bench->arena, records, &lookup, &bench->err),
                      CM_TROUBLE_INTERNAL);
     assert_int_equal(cm_store_lookup(bench->store, many, COUNT(many), &bench->arena, records, &lookup, &bench->err),
@@ -281,6 +350,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(records_are_read_at_all_places, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(peppers_that_cannot_be_read_are_trouble, set_up, tear_down),
         CASE(records_and_the_time_of_redis_are_found),
         CASE(the_family_has_its_own_records),
         CASE(a_registry_is_fetched_once_a_version),

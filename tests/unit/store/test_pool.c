@@ -233,6 +233,58 @@ static void what_may_not_be_repeated_is_not(void **state)
     assert_int_equal(bench->script.echoes, before + 1);
 }
 
+static enum cm_trouble call_with(struct bench *bench, struct cm_call *call)
+{
+    struct cm_request request = {0};
+    redisReply *reply = NULL;
+    cm_request_add(&request, (struct cm_span[]){CM_SPAN("ECHO"), CM_SPAN("x")}, 2);
+    enum cm_trouble trouble = cm_pool_call(bench->pool, &request, call, &reply, NULL);
+    cm_request_done(&request);
+    if (trouble == CM_TROUBLE_NONE) {
+        cm_replies_free(&reply, 1);
+    }
+    return trouble;
+}
+
+/* LAW-12 */
+static void the_incarnation_that_answered_is_told_and_a_fresh_connection_knows_the_newest(void **state)
+{
+    struct bench *bench = *state;
+    bench->options.pool = 1;
+    struct cm_call call = {.may_repeat = true};
+    assert_int_equal(call_with(bench, &call), CM_TROUBLE_NONE);
+    assert_string_equal(call.incarnation.run_id, FAKE_RUN_ID);
+    assert_string_equal(call.incarnation.replication_id, FAKE_REPLICATION_ID);
+    bench->script.promoted = true;
+    call = (struct cm_call){.may_repeat = true};
+    assert_int_equal(call_with(bench, &call), CM_TROUBLE_NONE); /* it was connected before */
+    assert_string_equal(call.incarnation.replication_id, FAKE_REPLICATION_ID);
+    call = (struct cm_call){.may_repeat = true, .fresh = true};
+    assert_int_equal(call_with(bench, &call), CM_TROUBLE_NONE);
+    assert_string_equal(call.incarnation.replication_id, OTHER_REPLICATION_ID);
+    assert_int_equal(bench->fake.accepted, 2);
+    assert_int_equal(connections(bench), 1); /* the old one has gone */
+    call = (struct cm_call){.may_repeat = true};
+    assert_int_equal(call_with(bench, &call), CM_TROUBLE_NONE);
+    assert_string_equal(call.incarnation.replication_id, OTHER_REPLICATION_ID);
+    assert_int_equal(bench->fake.accepted, 2);
+    bench->script.lose = 1; /* a repetition may be answered by another incarnation than the first try went to */
+    bench->script.promoted = false;
+    call = (struct cm_call){.may_repeat = true};
+    assert_int_equal(call_with(bench, &call), CM_TROUBLE_NONE);
+    assert_string_equal(call.incarnation.replication_id, FAKE_REPLICATION_ID);
+}
+
+static void a_deadline_that_is_given_counts(void **state)
+{
+    struct bench *bench = *state;
+    struct cm_call call = {.deadline_ms = cm_monotonic_ms() + 50};
+    bench->script.silent = true;
+    assert_int_equal(call_with(bench, &call), CM_TROUBLE_TIMEOUT);
+    assert_true(cm_monotonic_ms() < call.deadline_ms + LONG_MS / 2);
+    assert_string_equal(call.incarnation.run_id, ""); /* nobody answered */
+}
+
 static void a_fresh_connection_that_is_lost_is_not_tried_again(void **state)
 {
     struct bench *bench = *state;
@@ -256,6 +308,8 @@ int main(void)
         CASE(the_pool_never_grows_beyond_its_ceiling),
         CASE(a_restart_of_redis_is_met_in_silence),
         CASE(what_may_not_be_repeated_is_not),
+        CASE(the_incarnation_that_answered_is_told_and_a_fresh_connection_knows_the_newest),
+        CASE(a_deadline_that_is_given_counts),
         CASE(a_fresh_connection_that_is_lost_is_not_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

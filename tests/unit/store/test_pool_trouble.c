@@ -99,14 +99,54 @@ static void a_role_that_is_none_is_malformed(void **state)
     assert_int_equal(connections(bench), 0);
 }
 
+/* LAW-12: without knowing which incarnation answers nothing can be asked. */
+static void an_info_without_both_ids_is_malformed(void **state)
+{
+    struct bench *bench = *state;
+#define LINES(run_id, replication_id) "run_id:" run_id "\r\nmaster_replid:" replication_id "\r\n"
+    static const char *const texts[] = {
+        "",
+        "run_id:" FAKE_RUN_ID "\r\n",
+        "master_replid:" FAKE_REPLICATION_ID "\r\n",
+        LINES("", FAKE_REPLICATION_ID),
+        LINES(FAKE_RUN_ID, ""),
+        LINES(FAKE_RUN_ID "1", FAKE_REPLICATION_ID),
+        LINES(FAKE_RUN_ID, "222222222222222222222222222222222222222"),
+        LINES(FAKE_RUN_ID, "222222222222222222222222222222222222222g"),
+        LINES(FAKE_RUN_ID, "222222222222222222222222222222222222222F"),
+        LINES(FAKE_RUN_ID, FAKE_REPLICATION_ID) "run_id:" FAKE_RUN_ID "\r\n",
+        " x_" LINES(FAKE_RUN_ID, FAKE_REPLICATION_ID),
+    };
+    static const char *const replies[] = {":1\r\n", "*0\r\n", "$-1\r\n"};
+    for (size_t i = 0; i < COUNT(texts) + COUNT(replies); i++) {
+        char reply[256];
+        if (i < COUNT(texts)) {
+            (void)snprintf(reply, sizeof(reply), "$%zu\r\n%s\r\n", strlen(texts[i]), texts[i]); /* fits */
+        }
+        bench->script.info = i < COUNT(texts) ? reply : replies[i - COUNT(texts)];
+        enum cm_trouble got = ask(bench);
+        if (got != CM_TROUBLE_MALFORMED) {
+            fail_msg("row %zu: %s", i, cm_trouble_name(got));
+        }
+        fake_order(&bench->fake, 'r'); /* an order is obeyed only after all has been said: `reply` may change */
+        fake_order(&bench->fake, 'l');
+    }
+    bench->script.info = "-NOPERM this user has no permissions to run the 'info' command\r\n";
+    assert_int_equal(ask(bench), CM_TROUBLE_NO_PERMISSION);
+    bench->script.info = NULL;
+    ask_until(bench, CM_TROUBLE_NONE);
+    assert_int_equal(bench->script.echoes, 1); /* nothing was asked of a server that was not known */
+}
+
 static void other_errors_are_answers_of_a_healthy_server(void **state)
 {
     struct bench *bench = *state;
     struct cm_request request = {0};
+    struct cm_call call = {.may_repeat = true};
     redisReply *reply = NULL;
     bench->script.echo = "-ERR Function not found\r\n";
     cm_request_add(&request, (struct cm_span[]){CM_SPAN("ECHO"), CM_SPAN("x")}, 2);
-    assert_int_equal(cm_pool_call(bench->pool, &request, true, &reply, NULL, NULL), CM_TROUBLE_NONE);
+    assert_int_equal(cm_pool_call(bench->pool, &request, &call, &reply, NULL), CM_TROUBLE_NONE);
     assert_int_equal(cm_reply_trouble(reply, NULL), CM_TROUBLE_NO_FUNCTION);
     cm_replies_free(&reply, 1);
     cm_request_done(&request);
@@ -141,9 +181,10 @@ static void a_failed_request_is_memory_and_harms_no_connection(void **state)
 {
     struct bench *bench = *state;
     struct cm_request request = {.failed = true, .commands = 1};
+    struct cm_call call = {.may_repeat = true};
     redisReply *reply = NULL;
     assert_int_equal(ask(bench), CM_TROUBLE_NONE);
-    assert_int_equal(cm_pool_call(bench->pool, &request, true, &reply, NULL, NULL), CM_TROUBLE_MEMORY);
+    assert_int_equal(cm_pool_call(bench->pool, &request, &call, &reply, NULL), CM_TROUBLE_MEMORY);
     assert_int_equal(ask(bench), CM_TROUBLE_NONE);
     assert_int_equal(bench->fake.accepted, 1);
 }
@@ -158,6 +199,7 @@ int main(void)
         CASE(an_answer_has_a_ceiling),
         CASE(what_the_server_says_of_itself_is_told_and_opens_the_breaker),
         CASE(a_role_that_is_none_is_malformed),
+        CASE(an_info_without_both_ids_is_malformed),
         CASE(other_errors_are_answers_of_a_healthy_server),
         CASE(a_lost_try_is_sent_whatever_its_repetition_is_told),
         CASE(an_error_of_the_server_to_a_first_try_means_not_done),

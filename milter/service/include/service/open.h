@@ -6,7 +6,7 @@
 #include "store/store.h"
 
 /* A store as configured, with `pool` connections (0: as configured). `keys` is borrowed. NULL and err. */
-struct cm_store *cm_open_store(const struct cm_settings *settings, const struct cm_keys *keys, unsigned pool,
+struct cm_store *cm_open_store(const struct cm_settings *settings, struct cm_keys *keys, unsigned pool,
                                struct cm_err *err);
 
 #endif

@@ -10,7 +10,7 @@
 
 #include "core/decision_id.h"
 #include "settings/settings.h"
-#include "store/store.h"
+#include "store/uses.h"
 
 struct cm_recorder;
 
@@ -32,6 +32,8 @@ struct cm_recorder *cm_recorder_new(struct cm_store *store, const struct cm_sett
                                     struct cm_err *err);
 /* Begins writing; apart from new, because a daemon forks in between. */
 bool cm_recorder_start(struct cm_recorder *recorder, struct cm_err *err);
+/* Leaves a use for the keeper to mark. One that finds no room is left by a later mail. Thread-safe. */
+void cm_recorder_use(struct cm_recorder *recorder, const struct cm_use *use);
 /* Counts every decision and keeps the refusals. Thread-safe. */
 void cm_recorder_add(struct cm_recorder *recorder, const struct cm_record_entry *entry);
 /* Writes what is left (one try), stops and frees. NULL is harmless. */

@@ -11,22 +11,32 @@
 #define SETTINGS_SETTINGS_H
 
 #include "base/result.h"
+#include "core/record.h"
 #include "core/stream.h"
 
 #define CM_SETTINGS_DEFAULT_FILE "/etc/consent-milter/consent-milter.conf"
 #define CM_SETTINGS_ENVIRONMENT "CONSENT_CONF"
 
-enum cm_store_scheme { CM_STORE_UNSET = 0, CM_STORE_UNIX, CM_STORE_TCP };
+enum cm_store_scheme { CM_STORE_UNSET = 0, CM_STORE_UNIX, CM_STORE_TCP, CM_STORE_TLS };
+
+/* PEM files, read again when they change, so renewed certificates need no reload. All NULL unless the scheme is TLS. */
+struct cm_store_tls_settings {
+    const char *ca_file;     /* NULL: the authorities that the system trusts */
+    const char *cert_file;   /* of ours; NULL: none is shown to Redis */
+    const char *key_file;    /* its key; NULL if and only if cert_file is */
+    const char *server_name; /* what Redis' certificate must name; NULL: the host */
+};
 
 struct cm_store_settings {
     enum cm_store_scheme scheme;
     const char *path;          /* UNIX */
-    const char *host;          /* TCP; without brackets for IPv6 */
-    const char *port;          /* TCP; decimal, default "6379" */
+    const char *host;          /* TCP and TLS; without brackets for IPv6 */
+    const char *port;          /* TCP and TLS; decimal, default "6379" */
     const char *user;          /* NULL: the default user */
     const char *password_file; /* NULL: no AUTH; read at each connect, so a new password needs no reload */
     unsigned timeout_ms;       /* one look-up, connect included; 10-10000, default 800 */
     unsigned pool;             /* connections at most; 1-1024, default 64 */
+    struct cm_store_tls_settings tls;
 };
 
 struct cm_milter_settings {
@@ -36,10 +46,31 @@ struct cm_milter_settings {
     const char *group; /* of a unix socket; NULL: leave it */
 };
 
+/* Who may hand acts to the keeper, and with which rank (LAW-6): the first that fits the peer of the socket counts. */
+struct cm_caller_settings {
+    const char *user;  /* a name, or a uid in decimal digits; NULL: `group` is set */
+    const char *group; /* a name, or a gid in decimal digits */
+    enum cm_rank rank;
+};
+
+struct cm_keeper_settings {
+    const char *socket; /* path of its unix socket; default /run/consent-milter/keeper.sock */
+    const char *name;   /* of the keeper on this host; NULL: none is configured */
+    unsigned mode;      /* octal text in the file; of the socket, default 0660 */
+    const char *group;  /* of the socket; NULL: leave it */
+    const struct cm_caller_settings *callers;
+    size_t caller_count;  /* 0: uid 0 is admin, nobody else is served */
+    unsigned retain_days; /* how long finished acts stay in the journal: the oldest backup that may be restored */
+};
+
 struct cm_settings {
     const char *file;
     struct cm_store_settings store;
-    const char *keys; /* directory of pepper, seal and token keys; default /etc/consent-milter/keys */
+    const char *keys;  /* directory of pepper, seal and token keys; default /etc/consent-milter/keys */
+    const char *state; /* directory of journal and archive; default /var/lib/consent-milter */
+    struct cm_keeper_settings keeper;
+    const char *const *keepers; /* names of those whose beat a look-up needs, no two the same. LAW-12 */
+    size_t keeper_count;        /* at most CM_LIMIT_KEEPERS */
     struct cm_milter_settings milter;
     const char *officer; /* contact.officer, may be NULL */
     const char *url;     /* contact.url, may be NULL; shown in refusals: ASCII, at most 120 bytes, http(s) */

@@ -1,12 +1,44 @@
 /*
- * Reading what happened: the ledger of one subject, kept refusals and daily counters; and writing the last two, which
- * the filter does beside the mail path. Thread-safe, as the store is.
+ * Reading what happened: the ledger, kept refusals and daily counters; and writing the last two, which the filter does
+ * beside the mail path. The ledger lies in two places: its tail in Redis, and what an archiver took from there in an
+ * archive, of which this room only knows that it can be read (struct cm_past). Thread-safe, as the store is.
  */
 #ifndef STORE_LEDGER_H
 #define STORE_LEDGER_H
 
 #include "core/decision_id.h"
 #include "store/store.h"
+
+/* One entry as it lies in the ledger, borrowed and unread. */
+struct cm_ledger_raw {
+    unsigned partition;
+    uint64_t id;
+    struct cm_span event;    /* packed; empty: not as the functions write it */
+    struct cm_span document; /* sealed; empty: none */
+};
+
+/*
+ * Where the part of the ledger lies that is no longer in Redis. Calls `each` for the entries of one partition after the
+ * ledger id `after`, oldest first; false from `each` ends the reading and is no failure. False and err if it cannot be
+ * read.
+ */
+struct cm_past {
+    bool (*read)(void *context, unsigned partition, uint64_t after,
+                 bool (*each)(void *each_context, const struct cm_ledger_raw *entry), void *each_context,
+                 struct cm_err *err);
+    void *context;
+    bool is_known; /* the caller has read it as far as `after`: look there only for what was trimmed since */
+};
+
+/*
+ * Calls `each` for all entries of one partition after `after`, oldest first, each once: first those of `past` (NULL:
+ * there is none), then those still in Redis, in pages, so that Redis is never blocked for long. An archiver may move
+ * entries meanwhile. Entries that were trimmed and that `past` lacks are trouble (CM_TROUBLE_MALFORMED), told after
+ * what is there was handed out. False from `each` ends the reading.
+ */
+enum cm_trouble cm_ledger_read(struct cm_store *store, const struct cm_past *past, unsigned partition, uint64_t after,
+                               bool (*each)(void *context, const struct cm_ledger_raw *entry), void *context,
+                               struct cm_err *err);
 
 struct cm_ledger_entry {
     uint64_t id;
@@ -15,11 +47,9 @@ struct cm_ledger_entry {
     bool document_lost;      /* there is one and it could not be opened */
 };
 
-/*
- * Calls `each` for all events of one subject, oldest first; borrowed for the call. Reads the partition in pages, so
- * Redis is never blocked for long. Stops early when `each` answers false.
- */
-enum cm_trouble cm_store_history(struct cm_store *store, const struct cm_subject *subject,
+/* Calls `each` for all events of one subject, oldest first, as cm_ledger_read does; borrowed for the call. What
+ * happened under an older pepper comes before what happened under a newer one. */
+enum cm_trouble cm_store_history(struct cm_store *store, const struct cm_past *past, const struct cm_subject *subject,
                                  bool (*each)(void *context, const struct cm_ledger_entry *entry), void *context,
                                  struct cm_err *err);
 

@@ -7,6 +7,7 @@
 #ifndef STORE_REGISTRY_H
 #define STORE_REGISTRY_H
 
+#include "core/dormancy.h"
 #include "core/scope.h"
 #include "core/statement.h"
 
@@ -21,6 +22,7 @@ struct cm_registry_purpose {
     struct cm_scope_path scopes; /* ids[0] is the purpose itself */
     const char *title;
     bool retired;
+    struct cm_dormancy dormancy;
     const struct cm_statement *statements; /* ascending versions */
     size_t statement_count;
 };
@@ -38,6 +40,9 @@ const struct cm_registry_purpose *cm_registry_purpose(const struct cm_registry *
 /* All of them, sorted by name or path. */
 const struct cm_registry_sender *cm_registry_senders(const struct cm_registry *registry, size_t *out_count);
 const struct cm_registry_purpose *cm_registry_purposes(const struct cm_registry *registry, size_t *out_count);
+/* The scopes strictly below this one (a sender's purposes, a purpose's children of all levels), at most `size` of them;
+ * returns how many there are. For everybody: 0, for it needs no list. */
+size_t cm_registry_below(const struct cm_registry *registry, uint32_t scope, uint32_t *out, size_t size);
 /* "everybody", "acme", "acme/newsletter", or "#17" for an id that the registry does not know. `out` holds 160 bytes. */
 void cm_registry_scope_name(const struct cm_registry *registry, uint32_t scope, char out[160]);
 

@@ -1,6 +1,6 @@
-/* Becoming a daemon: background, PID file, user. See process.c. */
-#ifndef CONSENT_MILTER_PROCESS_H
-#define CONSENT_MILTER_PROCESS_H
+/* Becoming a daemon: background, PID file, user. */
+#ifndef OPS_PROCESS_H
+#define OPS_PROCESS_H
 
 #include <stdbool.h>
 
