@@ -116,6 +116,13 @@ static const struct command {
      "[--follow] [--keep DAYSd] [--seal]"},
     {{"explain"}, 0, 1, NEED_STORE, cm_ctl_explain, "rcpt stream", "DECISION-ID, or --rcpt ADDRESS --stream NAME"},
     {{"stats"}, 0, 0, NEED_STORE, cm_ctl_stats, "", "numbers of records, and today's decisions"},
+    {{"doctor"},
+     0,
+     0,
+     NEED_STORE,
+     cm_ctl_doctor,
+     "postfix",
+     "is this Redis fit to be the store, and what is to be done"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
