@@ -121,14 +121,17 @@ static bool make_store(struct cm_store *store, const struct cm_settings *setting
 /* The number that the store gave the purpose, and a date in the past by the clock of Redis. */
 static bool find_scope(struct cm_store *store, struct fill *fill, struct cm_err *err)
 {
-    struct cm_subject anybody = {0};
+    struct cm_address address;
+    struct cm_subject anybody;
     struct cm_subject_records records;
     struct cm_lookup lookup;
     struct cm_arena arena;
     bool found = false;
 
     cm_arena_init(&arena, CM_LIMIT_MESSAGE_BYTES);
-    if (cm_store_lookup(store, &anybody, 1, &arena, &records, &lookup, err) == CM_TROUBLE_NONE) {
+    bool is_ready = cm_address_parse(CM_SPAN("anybody@example.test"), &address) == CM_ADDRESS_OK &&
+                    cm_subject_of(fill->hasher, &address, &anybody);
+    if (is_ready && cm_store_lookup(store, &anybody, 1, &arena, &records, &lookup, err) == CM_TROUBLE_NONE) {
         const struct cm_registry_purpose *row = cm_registry_purpose(lookup.registry, CM_SPAN(PURPOSE));
 
         if (row != NULL) {
@@ -182,10 +185,9 @@ static bool run(const struct cm_settings *settings, struct cm_err *err)
         return false;
     }
     store = cm_store_new(&options, &keys, err);
-    fill.hasher = cm_keys_hasher(&keys, &in_use);
-    if (store != NULL && fill.hasher != NULL && make_store(store, settings, fresh, err) &&
-        find_scope(store, &fill, err)) {
-        done = fill_all(settings, &fill);
+    if (store != NULL && make_store(store, settings, fresh, err)) {
+        fill.hasher = cm_keys_hasher(&keys, &in_use); /* the store has said under which pepper */
+        done = fill.hasher != NULL && find_scope(store, &fill, err) && fill_all(settings, &fill);
     }
     cm_hasher_free(fill.hasher);
     cm_store_free(store);
