@@ -18,26 +18,64 @@
  * smfi_main. */
 static struct {
     struct cm_filter *filter;
-    const struct cm_settings *settings;
     const struct cm_store *store;
     atomic_bool missed_doctor; /* what the log was last told of cm_store_doctor_is_missing */
     atomic_int transactions;   /* messages between MAIL and their end, for a clean stop */
     atomic_int running;        /* callbacks on their way, for freeing nothing under them */
     atomic_bool stopping;      /* transactions that begin now are deferred */
     atomic_bool closed;        /* what callbacks use may be gone */
+    _Atomic uint64_t sessions; /* connections that were negotiated and not closed */
+    _Atomic uint64_t sessions_total;
+    _Atomic uint64_t sessions_refused; /* past the ceiling */
+    _Atomic uint64_t messages_total;
+    _Atomic uint64_t rcpts_total;
 } door;
+
+/* The macros that decide, and how often each came. */
+enum macro_id {
+    MACRO_J,
+    MACRO_DAEMON,
+    MACRO_ID_AT_MAIL,
+    MACRO_AUTH,
+    MACRO_MAILER,
+    MACRO_ID_AT_RCPT,
+    MACRO_RCPT,
+    MACRO_ID_AT_END,
+    MACRO_COUNT
+};
+static const struct {
+    const char *stage;
+    const char *name;
+} macro_names[MACRO_COUNT] = {
+    [MACRO_J] = {"connect", "j"},
+    [MACRO_DAEMON] = {"connect", "{daemon_name}"},
+    [MACRO_ID_AT_MAIL] = {"mail", "i"},
+    [MACRO_AUTH] = {"mail", "{auth_authen}"},
+    [MACRO_MAILER] = {"mail", "{mail_mailer}"},
+    [MACRO_ID_AT_RCPT] = {"rcpt", "i"},
+    [MACRO_RCPT] = {"rcpt", "{rcpt_addr}"},
+    [MACRO_ID_AT_END] = {"eom", "i"},
+};
+static _Atomic uint64_t macro_seen[MACRO_COUNT];
 
 /* Made at negotiation, which is the first callback of every connection. */
 struct connection {
-    struct cm_session *session; /* made at CONNECT; NULL: out of memory, or the MTA would not send our macros */
-    unsigned long steps;        /* what was negotiated */
+    struct cm_generation *generation; /* that it was negotiated by */
+    struct cm_session *session;       /* made at CONNECT; NULL: out of memory, or the MTA would not send our macros */
+    unsigned long steps;              /* what was negotiated */
+    unsigned long actions;            /* what we may do to a message */
+    bool is_too_many;                 /* past limits.sessions: it is deferred */
     bool in_transaction;
     bool refused_to_begin; /* the transaction began while we were stopping */
 };
 
-static struct cm_span macro(SMFICTX *ctx, const char *name)
+static struct cm_span macro(SMFICTX *ctx, enum macro_id id)
 {
-    return cm_span_of(smfi_getsymval(ctx, (char *)name));
+    const char *value = smfi_getsymval(ctx, (char *)macro_names[id].name);
+    if (value != NULL) {
+        atomic_fetch_add_explicit(&macro_seen[id], 1, memory_order_relaxed);
+    }
+    return cm_span_of(value);
 }
 
 static void end_transaction(struct connection *connection)
@@ -99,9 +137,12 @@ static sfsistat on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
     if (ip != NULL && inet_ntop(address->sa_family, ip, text, sizeof(text)) == NULL) {
         text[0] = '\0';
     }
-    connection->session = cm_session_new(door.filter);
+    if (connection->is_too_many) {
+        return leave(no_reply(connection, SMFIP_NR_CONN)); /* RCPT defers */
+    }
+    connection->session = cm_session_new(door.filter, connection->generation);
     if (connection->session != NULL) {
-        cm_session_connect(connection->session, macro(ctx, "{daemon_name}"), cm_span_of(text), macro(ctx, "j"));
+        cm_session_connect(connection->session, macro(ctx, MACRO_DAEMON), cm_span_of(text), macro(ctx, MACRO_J));
     } else {
         cm_log(CM_LOG_ERROR, "out of memory for a new session; it is deferred");
     }
@@ -111,7 +152,7 @@ static sfsistat on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
 /* Mail of the sendmail command, as Postfix shows it: the queue id is there at MAIL already and no mailer is. */
 static bool is_local(SMFICTX *ctx)
 {
-    return macro(ctx, "i").len > 0 && macro(ctx, "{mail_mailer}").p == NULL;
+    return macro(ctx, MACRO_ID_AT_MAIL).len > 0 && macro(ctx, MACRO_MAILER).p == NULL;
 }
 
 /* The session of a connection, if there is one to judge with. */
@@ -125,20 +166,21 @@ static sfsistat on_mail(SMFICTX *ctx, char **argv)
     struct connection *connection = smfi_getpriv(ctx);
     if (enter() && session_of(connection) != NULL) { /* else RCPT defers: at MAIL nobody waits for a reply */
         end_transaction(connection);
+        atomic_fetch_add_explicit(&door.messages_total, 1, memory_order_relaxed);
         connection->refused_to_begin = atomic_load(&door.stopping);
         if (!connection->refused_to_begin) {
             connection->in_transaction = true;
             atomic_fetch_add(&door.transactions, 1);
         }
-        cm_session_mail(connection->session, cm_span_of(argv[0]), macro(ctx, "{auth_authen}"), is_local(ctx));
+        cm_session_mail(connection->session, cm_span_of(argv[0]), macro(ctx, MACRO_AUTH), is_local(ctx));
     }
     return leave(no_reply(connection, SMFIP_NR_MAIL));
 }
 
 /* What is said when there is no session to judge with, or no time. LAW-2: nothing is deferred in observe mode. */
-static struct cm_reply blind_reply(void)
+static struct cm_reply blind_reply(const struct connection *connection)
 {
-    if (door.settings->streams.mode == CM_MODE_OBSERVE) {
+    if (connection != NULL && cm_filter_mode(door.filter, connection->generation, CM_NO_STREAM) == CM_MODE_OBSERVE) {
         return (struct cm_reply){0};
     }
     return (struct cm_reply){.code = "451", .xcode = "4.3.0", .text = "consent cannot be checked now, try again later"};
@@ -155,9 +197,12 @@ static sfsistat on_rcpt(SMFICTX *ctx, char **argv)
     if (!enter()) {
         return leave(SMFIS_TEMPFAIL);
     }
-    struct cm_reply reply = blind_reply();
+    struct cm_reply reply;
     if (can_serve(connection)) {
-        cm_session_rcpt(connection->session, cm_span_of(argv[0]), macro(ctx, "{rcpt_addr}"), macro(ctx, "i"), &reply);
+        cm_session_rcpt(connection->session, cm_span_of(argv[0]), macro(ctx, MACRO_RCPT), macro(ctx, MACRO_ID_AT_RCPT),
+                        &reply);
+    } else {
+        reply = blind_reply(connection);
     }
     return leave(answer(ctx, &reply));
 }
@@ -171,18 +216,69 @@ static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
     return leave(no_reply(connection, SMFIP_NR_HDR));
 }
 
+static unsigned abilities_of(const struct connection *connection)
+{
+    return ((connection->actions & SMFIF_DELRCPT) != 0 ? (unsigned)CM_CAN_REMOVE : 0U) |
+           ((connection->actions & SMFIF_QUARANTINE) != 0 ? (unsigned)CM_CAN_QUARANTINE : 0U);
+}
+
+/* Removals first: whatever happens after them, nobody gets what he must not get. */
+static bool change_envelope(SMFICTX *ctx, const struct cm_disposition *disposition)
+{
+    for (size_t i = 0; i < disposition->removed_count; i++) {
+        if (smfi_delrcpt(ctx, (char *)disposition->removed[i]) != MI_SUCCESS) {
+            return false;
+        }
+    }
+    return disposition->quarantine == NULL || smfi_quarantine(ctx, (char *)disposition->quarantine) == MI_SUCCESS;
+}
+
+/* From the last to the first, so that no deletion changes the number of those that follow. An MTA that lets us change
+ * no headers keeps them as they are: they say something, but decide nothing. */
+static bool change_headers(SMFICTX *ctx, const struct connection *connection, const struct cm_disposition *disposition)
+{
+    size_t forged = (connection->actions & SMFIF_CHGHDRS) != 0 ? disposition->forged : 0;
+    for (size_t i = forged; i > 0; i--) {
+        if (smfi_chgheader(ctx, (char *)CM_STATUS_HEADER, (int)i, NULL) != MI_SUCCESS) {
+            return false;
+        }
+    }
+    return disposition->status == NULL || (connection->actions & SMFIF_ADDHDRS) == 0 ||
+           smfi_addheader(ctx, (char *)CM_STATUS_HEADER, (char *)disposition->status) == MI_SUCCESS;
+}
+
+/* LAW-2: what was to be done and could not be done is no reason to let a message through, unless it is only observed.
+ */
+static void change_message(SMFICTX *ctx, const struct connection *connection, struct cm_disposition *disposition)
+{
+    if (disposition->reply.code != NULL ||
+        (change_envelope(ctx, disposition) && change_headers(ctx, connection, disposition))) {
+        return;
+    }
+    if (disposition->observed) {
+        cm_log(CM_LOG_WARNING, "the mail server did not take a change of an observed message; it goes as it is");
+        return;
+    }
+    cm_log(CM_LOG_ERROR, "the mail server did not take a change of a message; it is deferred");
+    disposition->reply = (struct cm_reply){
+        .code = "451", .xcode = "4.3.0", .text = "consent cannot be enforced now, try again later"};
+}
+
 static sfsistat on_end(SMFICTX *ctx)
 {
     struct connection *connection = smfi_getpriv(ctx);
     if (!enter()) {
         return leave(SMFIS_TEMPFAIL);
     }
-    struct cm_reply reply = blind_reply();
+    struct cm_disposition disposition;
     if (can_serve(connection)) {
-        cm_session_end(connection->session, macro(ctx, "i"), &reply);
+        cm_session_end(connection->session, macro(ctx, MACRO_ID_AT_END), abilities_of(connection), &disposition);
+        change_message(ctx, connection, &disposition);
         end_transaction(connection);
+    } else {
+        disposition = (struct cm_disposition){.reply = blind_reply(connection)};
     }
-    return leave(answer(ctx, &reply));
+    return leave(answer(ctx, &disposition.reply));
 }
 
 /* RSET, a client that vanished, and once more after QUIT: must be harmless at any time. */
@@ -216,7 +312,9 @@ static sfsistat on_close(SMFICTX *ctx)
     struct connection *connection = smfi_getpriv(ctx);
     if (enter() && connection != NULL) {
         end_transaction(connection);
+        atomic_fetch_sub(&door.sessions, 1);
         cm_session_free(connection->session);
+        cm_generation_unref(connection->generation);
         free(connection);
         (void)smfi_setpriv(ctx, NULL); /* the context ends with this callback */
         tell_about_doctor();
@@ -247,6 +345,17 @@ static bool ask_for_macros(SMFICTX *ctx)
     return ok;
 }
 
+/* What we may have to do to a message by this configuration. */
+static unsigned long needed_actions(const struct cm_stream_table *table)
+{
+    unsigned long actions = table->count > 0 || table->refuse_unmatched_bulk ? SMFIF_ADDHDRS | SMFIF_CHGHDRS : 0;
+    for (size_t i = 0; i < table->count; i++) {
+        actions |= table->streams[i].mixed == CM_MIXED_REMOVE ? SMFIF_DELRCPT : 0;
+        actions |= table->streams[i].mixed == CM_MIXED_QUARANTINE ? SMFIF_QUARANTINE : 0;
+    }
+    return actions;
+}
+
 /*
  * Asks for no more stages, replies and macros than the configuration needs: round trips cost more than anything we do
  * in them. A stage whose reply is not waited for must never be refused in, so only CONNECT, MAIL and headers are such.
@@ -257,13 +366,9 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
 {
     unsigned long steps = SMFIP_NOHELO | SMFIP_NODATA | SMFIP_NOBODY | SMFIP_NOUNKNOWN | SMFIP_NOEOH | SMFIP_NR_CONN |
                           SMFIP_NR_MAIL | SMFIP_NR_HDR;
-    (void)actions;
     (void)unused0;
     (void)unused1;
-    if (!cm_stream_table_needs_headers(&door.settings->streams)) {
-        steps |= SMFIP_NOHDRS;
-    }
-    *out_actions = 0; /* we change nothing in a message */
+    *out_actions = 0;
     *out_steps = steps & offered;
     *out_unused0 = 0;
     *out_unused1 = 0;
@@ -272,8 +377,24 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
     }
     struct connection *connection = ask_for_macros(ctx) ? calloc(1, sizeof(*connection)) : NULL;
     if (connection != NULL) {
+        connection->generation = cm_filter_generation(door.filter);
+        const struct cm_stream_table *table = &connection->generation->settings->streams;
+        if (table->count == 0 && !cm_stream_table_needs_headers(table)) { /* a stream's mail may bring forged ones */
+            *out_steps |= SMFIP_NOHDRS & offered;
+        }
+        *out_actions = needed_actions(table) & actions;
         connection->steps = *out_steps;
+        connection->actions = *out_actions;
+        atomic_fetch_add(&door.sessions_total, 1);
+        connection->is_too_many = atomic_fetch_add(&door.sessions, 1) >=
+                                  connection->generation->settings->limits.sessions;
+        if (connection->is_too_many && atomic_fetch_add(&door.sessions_refused, 1) % 1000 == 0) {
+            cm_log(CM_LOG_WARNING, "more than %u sessions at once, the others are deferred; raise limits.sessions",
+                   connection->generation->settings->limits.sessions);
+        }
         if (smfi_setpriv(ctx, connection) != MI_SUCCESS) {
+            atomic_fetch_sub(&door.sessions, 1);
+            cm_generation_unref(connection->generation);
             free(connection);
             connection = NULL;
         }
@@ -284,7 +405,7 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
     return leave(SMFIS_CONTINUE);
 }
 
-bool cm_door_register(struct cm_filter *filter, const struct cm_settings *settings, const struct cm_store *store)
+bool cm_door_register(struct cm_filter *filter, const struct cm_store *store)
 {
     struct smfiDesc description = {
         .xxfi_name = (char *)"consent-milter",
@@ -300,7 +421,6 @@ bool cm_door_register(struct cm_filter *filter, const struct cm_settings *settin
         .xxfi_negotiate = on_negotiate,
     };
     door.filter = filter;
-    door.settings = settings;
     door.store = store;
     return smfi_register(description) == MI_SUCCESS;
 }
@@ -313,6 +433,34 @@ int cm_door_transactions(void)
 int cm_door_running(void)
 {
     return atomic_load(&door.running);
+}
+
+struct cm_door_counts cm_door_counts(void)
+{
+    return (struct cm_door_counts){.sessions = atomic_load(&door.sessions),
+                                   .sessions_total = atomic_load(&door.sessions_total),
+                                   .sessions_refused = atomic_load(&door.sessions_refused),
+                                   .messages_total = atomic_load(&door.messages_total),
+                                   .rcpts_total = atomic_load(&door.rcpts_total)};
+}
+
+bool cm_door_macro_at(size_t index, struct cm_door_macro *out)
+{
+    if (index >= MACRO_COUNT) {
+        return false;
+    }
+    *out = (struct cm_door_macro){macro_names[index].stage, macro_names[index].name, atomic_load(&macro_seen[index])};
+    return true;
+}
+
+bool cm_door_is_stopping(void)
+{
+    return atomic_load(&door.stopping);
+}
+
+void cm_door_resume(void)
+{
+    atomic_store(&door.stopping, false);
 }
 
 void cm_door_stop(void)

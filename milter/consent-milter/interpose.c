@@ -15,6 +15,7 @@
 
 #include "callbacks.h"
 #include "ops/log.h"
+#include "wire_guard.h"
 
 #define POLL_MS 20
 #define STARVED_PAUSE_MS 100
@@ -23,6 +24,18 @@
 #define EXPORTED __attribute__((visibility("default")))
 
 static atomic_uint drain_for_s;
+
+/* Set once, before libmilter's signal thread exists. */
+static struct {
+    void (*call)(void *context);
+    void *context;
+} on_reload;
+
+void cm_interpose_on_reload(void (*reload)(void *context), void *context)
+{
+    on_reload.context = context;
+    on_reload.call = reload;
+}
 
 void cm_interpose_drain_for(unsigned seconds)
 {
@@ -49,15 +62,23 @@ static void drain(int signal_number)
     }
 }
 
-/* The difference: it returns only when the messages under way have ended, or the time for that is up. */
+/* The differences: a signal to reload is obeyed here and never returned, for libmilter would stop at SIGHUP; another
+ * returns only when the messages under way have ended, or the time for that is up. Signals that come meanwhile wait and
+ * become one, so no burst of them can end us. */
 EXPORTED int sigwait(const sigset_t *set, int *out_signal)
 {
     int signal_number = -1;
-    do {
-        signal_number = sigwaitinfo(set, NULL);
-    } while (signal_number < 0 && errno == EINTR);
-    if (signal_number < 0) {
-        return errno;
+    sigset_t all = *set;
+    (void)sigaddset(&all, SIGUSR1); /* a valid signal */
+    while (signal_number < 0) {
+        signal_number = sigwaitinfo(&all, NULL);
+        if (signal_number < 0 && errno != EINTR) {
+            return errno;
+        }
+        if (signal_number == SIGHUP || signal_number == SIGUSR1) {
+            on_reload.call(on_reload.context);
+            signal_number = -1;
+        }
     }
     drain(signal_number);
     *out_signal = signal_number;
@@ -69,7 +90,11 @@ EXPORTED int accept(int fd, struct sockaddr *address, socklen_t *len)
 {
     static _Atomic int64_t logged_at_ms = -STARVED_LOG_EVERY_S * 1000;
     int connection = accept4(fd, address, len, SOCK_CLOEXEC);
-    if (connection >= 0 || (errno != EMFILE && errno != ENFILE)) {
+    if (connection >= 0) {
+        cm_wire_guard_opened(connection);
+        return connection;
+    }
+    if (errno != EMFILE && errno != ENFILE) {
         return connection;
     }
     int saved = errno;

@@ -5,4 +5,8 @@
 /* From now on a signal to stop first waits until no message is under way, at most this long. */
 void cm_interpose_drain_for(unsigned seconds);
 
+/* From now on SIGHUP and SIGUSR1 call this, in libmilter's signal thread, and nothing else. Both must be blocked in
+ * every thread. */
+void cm_interpose_on_reload(void (*reload)(void *context), void *context);
+
 #endif

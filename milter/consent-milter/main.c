@@ -2,6 +2,7 @@
  */
 #include <libmilter/mfapi.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,23 +11,32 @@
 #include <unistd.h>
 
 #include "callbacks.h"
+#include "commands.h"
 #include "interpose.h"
 #include "listen.h"
+#include "ops/control.h"
 #include "ops/log.h"
+#include "ops/notify.h"
 #include "ops/options.h"
 #include "ops/process.h"
+#include "service/declaration.h"
 #include "service/open.h"
 
 #define DRAIN_S 10
 #define LAST_CALLBACKS_MS 2000
 
 struct daemon {
-    struct cm_settings *settings;
+    const struct cm_settings *settings; /* of the first generation, which lives as long as we do */
+    struct cm_generation *generation;
+    struct cm_tally *tally;
     struct cm_keys keys;
     struct cm_store *store;        /* look-ups */
     struct cm_store *record_store; /* the recorder's own, so that its trouble is not the look-ups' */
     struct cm_recorder *recorder;
     struct cm_filter *filter;
+    struct cm_reloader *reloader;
+    struct cm_commands commands;
+    struct cm_control *control; /* NULL: none is configured */
 };
 
 static int complain(int code, const struct cm_err *err)
@@ -54,26 +64,42 @@ static bool assemble(struct daemon *daemon, struct cm_err *err)
     if (daemon->store == NULL || daemon->record_store == NULL) {
         return false;
     }
-    daemon->recorder = cm_recorder_new(daemon->record_store, daemon->settings, number, err);
+    daemon->recorder = cm_recorder_new(daemon->record_store, daemon->tally, number, err);
     struct cm_filter_parts parts = {
-        .settings = daemon->settings,
+        .generation = daemon->generation,
+        .tally = daemon->tally,
         .keys = &daemon->keys,
         .store = daemon->store,
         .recorder = daemon->recorder,
         .daemon = number,
     };
     daemon->filter = daemon->recorder != NULL ? cm_filter_new(&parts) : NULL;
-    return daemon->filter != NULL && cm_door_register(daemon->filter, daemon->settings, daemon->store);
+    if (daemon->filter == NULL) {
+        return false;
+    }
+    struct cm_declaration *declaration = cm_declaration_new("consent-milter", daemon->settings, err);
+    cm_recorder_note(daemon->recorder, declaration);
+    daemon->reloader = cm_reloader_new(daemon->settings->file, daemon->generation, daemon->filter, daemon->tally,
+                                       daemon->recorder);
+    if (declaration == NULL || daemon->reloader == NULL) {
+        return false;
+    }
+    daemon->commands = (struct cm_commands){
+        .filter = daemon->filter, .reloader = daemon->reloader, .recorder = daemon->recorder, .drain_s = DRAIN_S};
+    return cm_door_register(daemon->filter, daemon->store);
 }
 
 static void dismantle(struct daemon *daemon)
 {
+    cm_control_free(daemon->control);
+    cm_reloader_free(daemon->reloader);
     cm_recorder_free(daemon->recorder);
     cm_filter_free(daemon->filter);
     cm_store_free(daemon->record_store);
     cm_store_free(daemon->store);
     cm_keys_wipe(&daemon->keys);
-    cm_settings_free(daemon->settings);
+    cm_generation_unref(daemon->generation);
+    cm_tally_free(daemon->tally);
 }
 
 /* The signals that stop us are libmilter's to wait for; every thread must be born with them blocked. */
@@ -84,9 +110,46 @@ static void prepare_signals(void)
     (void)sigaddset(&stops, SIGTERM);
     (void)sigaddset(&stops, SIGINT);
     (void)sigaddset(&stops, SIGHUP);
+    (void)sigaddset(&stops, SIGUSR1);
     (void)pthread_sigmask(SIG_BLOCK, &stops, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGUSR1, SIG_IGN); /* asks for a reload, which this version cannot do; it must not end us either */
+}
+
+static void reload(void *context)
+{
+    struct cm_err err;
+    (void)cm_reload(((struct daemon *)context)->reloader, &err); /* said in the log */
+}
+
+/* Says WATCHDOG=1 as often as it is due, from a thread that takes the lock which every new session takes. */
+static void *watch(void *context)
+{
+    unsigned pause_ms = cm_notify_watchdog_ms();
+    for (;;) {
+        (void)poll(NULL, 0, (int)pause_ms); /* being interrupted is only early */
+        cm_generation_unref(cm_filter_generation(context));
+        cm_notify("WATCHDOG=1");
+    }
+    return NULL;
+}
+
+/* The threads beside libmilter's own. */
+static bool start_threads(struct daemon *daemon, struct cm_err *err)
+{
+    pthread_t watcher;
+    if (!cm_recorder_start(daemon->recorder, err) ||
+        (daemon->control != NULL && !cm_control_start(daemon->control, err))) {
+        return false;
+    }
+    if (cm_notify_watchdog_ms() == 0) {
+        return true;
+    }
+    if (pthread_create(&watcher, NULL, watch, daemon->filter) != 0) {
+        cm_err_set(err, "cannot start the thread of the watchdog");
+        return false;
+    }
+    (void)pthread_detach(watcher); /* it lives as long as the process */
+    return true;
 }
 
 /* libmilter has returned: what its workers still do must end before anything is freed under them. */
@@ -107,7 +170,8 @@ static int serve(struct daemon *daemon, const struct cm_daemon_options *options,
         (options->user != NULL && !cm_process_become(options->user, &err))) {
         return complain(EX_NOPERM, &err);
     }
-    if (!cm_recorder_start(daemon->recorder, &err)) {
+    cm_interpose_on_reload(reload, daemon);
+    if (!start_threads(daemon, &err)) {
         return complain(EX_OSERR, &err);
     }
     cm_interpose_drain_for(DRAIN_S);
@@ -115,7 +179,9 @@ static int serve(struct daemon *daemon, const struct cm_daemon_options *options,
            socket, daemon->settings->streams.count,
            daemon->settings->streams.mode == CM_MODE_OBSERVE ? "observe" : "enforce", daemon->settings->sha256);
     cm_process_ready();
+    cm_notify("READY=1\nSTATUS=serving");
     int result = smfi_main();
+    cm_notify("STOPPING=1");
     cm_listen_remove(socket);
     if (options->pid_file != NULL) {
         (void)unlink(options->pid_file); /* after a change of user this may not be ours to remove */
@@ -146,6 +212,14 @@ static int run(struct daemon *daemon, const struct cm_daemon_options *options)
     if (!cm_listen(socket, &daemon->settings->milter, &err)) {
         return complain(EX_UNAVAILABLE, &err);
     }
+    const struct cm_control_settings *control = &daemon->settings->control;
+    if (control->socket[0] != '\0') {
+        daemon->control = cm_control_new(control->socket, control->mode, control->group, cm_commands_answer,
+                                         &daemon->commands, &err);
+        if (daemon->control == NULL) {
+            return complain(EX_UNAVAILABLE, &err);
+        }
+    }
     return serve(daemon, options, socket);
 }
 
@@ -165,10 +239,16 @@ int main(int argc, char **argv)
     if (!cm_daemon_options_parse(argc, argv, &words, &options, &code)) {
         return code;
     }
-    daemon.settings = cm_settings_load(options.file, &err);
-    if (daemon.settings == NULL) {
+    struct cm_settings *settings = cm_settings_load(options.file, &err);
+    if (settings == NULL) {
         return complain(EX_CONFIG, &err);
     }
+    daemon.tally = cm_tally_new();
+    daemon.generation = daemon.tally != NULL ? cm_generation_new(settings, 1, daemon.tally) : NULL;
+    if (daemon.generation == NULL) {
+        return complain(EX_OSERR, &(struct cm_err){"out of memory"});
+    }
+    daemon.settings = settings;
     cm_settings_warn(daemon.settings, warn, NULL);
     if (options.check_only) {
         (void)printf("%s: configuration is good: %zu streams\n", options.file, daemon.settings->streams.count);

@@ -17,6 +17,13 @@
 
 #define EXIT_NOT_PERMITTED 1
 
+/* An option that may be given several times. */
+#define OPTION_LIST_MAX 64
+struct option_list {
+    const char *items[OPTION_LIST_MAX];
+    size_t count;
+};
+
 struct options {
     const char *file;
     const char *words[4]; /* after the command's own words */
@@ -25,6 +32,7 @@ struct options {
     bool quiet;
     bool material;
     bool postfix;
+    bool sendmail;
     bool guardian;
     bool officer;
     bool end;
@@ -32,6 +40,7 @@ struct options {
     bool readmit;
     bool follow;
     bool seal;
+    bool local;
     bool drop_oldest;
     const char *title;
     const char *lang;
@@ -46,11 +55,22 @@ struct options {
     const char *ref;
     const char *reason;
     const char *list;
-    const char *rcpt;
     const char *stream;
     const char *keep;
     const char *dormancy;
     const char *wait;
+    const char *purpose;
+    const char *from;
+    const char *auth;
+    const char *daemon;
+    const char *client;
+    const char *log;
+    const char *mbox;
+    const char *config;
+    struct option_list rcpt;
+    struct option_list header;
+    const char *postfix_config;
+    const char *sendmail_config;
 };
 
 struct context {
@@ -86,8 +106,15 @@ int cm_ctl_history(struct context *context);
 int cm_ctl_ledger_verify(struct context *context);
 int cm_ctl_ledger_archive(struct context *context);
 int cm_ctl_explain(struct context *context);
+int cm_ctl_replay(struct context *context);
 int cm_ctl_stats(struct context *context);
 int cm_ctl_doctor(struct context *context);
+int cm_ctl_daemon_halt(struct context *context);
+int cm_ctl_daemon_status(struct context *context);
+int cm_ctl_daemon_reload(struct context *context);
+int cm_ctl_daemon_observe(struct context *context);
+int cm_ctl_daemon_enforce(struct context *context);
+int cm_ctl_daemon_drain(struct context *context);
 int cm_ctl_keys_show(struct context *context);
 int cm_ctl_keys_rotate(struct context *context);
 int cm_ctl_keeper_status(struct context *context);

@@ -1,10 +1,9 @@
 /* doctor. */
 #include <stdlib.h>
 
-#include "consentctl.h"
-#include "service/doctor.h"
+#include "doctor.h"
 
-static int code_of_health(enum cm_health health)
+int cm_ctl_code_of_health(enum cm_health health)
 {
     switch (health) {
     case CM_HEALTH_GOOD:
@@ -30,8 +29,11 @@ static void show_finding(const struct context *context, const struct cm_finding 
 int cm_ctl_doctor(struct context *context)
 {
     struct cm_err err;
-    if (context->options->postfix) {
-        return cm_ctl_fail(EX_USAGE, "--postfix is not in this version");
+    if (context->options->postfix || context->options->sendmail) {
+        return cm_ctl_doctor_mta(context);
+    }
+    if (context->options->postfix_config != NULL || context->options->sendmail_config != NULL) {
+        return cm_ctl_fail(EX_USAGE, "a configuration was named without --postfix or --sendmail");
     }
     struct cm_findings *findings = malloc(sizeof(*findings));
     if (findings == NULL) {
@@ -41,7 +43,7 @@ int cm_ctl_doctor(struct context *context)
     for (size_t i = 0; i < findings->count; i++) {
         show_finding(context, &findings->rows[i]);
     }
-    int code = code_of_health(cm_findings_worst(findings));
+    int code = cm_ctl_code_of_health(cm_findings_worst(findings));
     free(findings);
     if (trouble != CM_TROUBLE_NONE) {
         (void)cm_ctl_fail_trouble(trouble, &err);

@@ -114,6 +114,24 @@ static const struct command {
      cm_ctl_ledger_archive,
      "follow keep seal",
      "[--follow] [--keep DAYSd] [--seal]"},
+    {{"daemon", "status"}, 0, 0, NEED_NOTHING, cm_ctl_daemon_status, "", "what the running filter says of itself"},
+    {{"daemon", "reload"},
+     0,
+     0,
+     NEED_NOTHING,
+     cm_ctl_daemon_reload,
+     "",
+     "read the configuration again, all or nothing"},
+    {{"daemon", "observe"}, 0, 1, NEED_NOTHING, cm_ctl_daemon_observe, "", "[STREAM]"},
+    {{"daemon", "enforce"}, 0, 1, NEED_NOTHING, cm_ctl_daemon_enforce, "", "[STREAM]"},
+    {{"daemon", "drain"}, 0, 0, NEED_NOTHING, cm_ctl_daemon_drain, "end", "[--end]"},
+    {{"daemon", "halt"},
+     1,
+     1,
+     NEED_STORE,
+     cm_ctl_daemon_halt,
+     "reason end",
+     "SENDER|SENDER/PURPOSE --reason R [--end]"},
     {{"keeper", "status"},
      0,
      0,
@@ -136,15 +154,31 @@ static const struct command {
      cm_ctl_keys_rotate,
      "wait drop-oldest",
      "pepper|seal [--wait SECONDS] [--drop-oldest]"},
-    {{"explain"}, 0, 1, NEED_STORE, cm_ctl_explain, "rcpt stream", "DECISION-ID, or --rcpt ADDRESS --stream NAME"},
+    {{"explain"},
+     0,
+     1,
+     NEED_STORE,
+     cm_ctl_explain,
+     "rcpt stream purpose from auth daemon client local header",
+     "DECISION-ID [--rcpt ADDRESS --purpose SENDER/PURPOSE|--stream NAME], or --rcpt ADDRESS --stream NAME, or "
+     "--from ADDRESS --rcpt ADDRESS... [--auth LOGIN] [--daemon NAME] [--client IP] [--local] [--header 'NAME: "
+     "VALUE']..."},
+    {{"replay"},
+     0,
+     0,
+     NEED_STORE,
+     cm_ctl_replay,
+     "log mbox config auth daemon client local stream",
+     "--log FILE [--config FILE], or --mbox FILE [--auth LOGIN] [--daemon NAME] [--client IP] [--local] [--stream "
+     "NAME] [--config FILE]"},
     {{"stats"}, 0, 0, NEED_STORE, cm_ctl_stats, "", "numbers of records, and today's decisions"},
     {{"doctor"},
      0,
      0,
      NEED_STORE,
      cm_ctl_doctor,
-     "postfix",
-     "is this Redis fit to be the store, and what is to be done"},
+     "postfix sendmail postfix-config sendmail-config",
+     "[--postfix [--postfix-config DIR]] [--sendmail [--sendmail-config FILE.cf]]"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -167,11 +201,29 @@ static const struct {
     {"ref", offsetof(struct options, ref)},
     {"reason", offsetof(struct options, reason)},
     {"list", offsetof(struct options, list)},
-    {"rcpt", offsetof(struct options, rcpt)},
     {"stream", offsetof(struct options, stream)},
     {"keep", offsetof(struct options, keep)},
     {"dormancy", offsetof(struct options, dormancy)},
     {"wait", offsetof(struct options, wait)},
+    {"purpose", offsetof(struct options, purpose)},
+    {"from", offsetof(struct options, from)},
+    {"auth", offsetof(struct options, auth)},
+    {"daemon", offsetof(struct options, daemon)},
+    {"client", offsetof(struct options, client)},
+    {"log", offsetof(struct options, log)},
+    {"mbox", offsetof(struct options, mbox)},
+    {"config", offsetof(struct options, config)},
+    {"postfix-config", offsetof(struct options, postfix_config)},
+    {"sendmail-config", offsetof(struct options, sendmail_config)},
+};
+
+/* Options with an argument that may be given several times. */
+static const struct {
+    const char *name;
+    size_t offset;
+} lists[] = {
+    {"rcpt", offsetof(struct options, rcpt)},
+    {"header", offsetof(struct options, header)},
 };
 
 /* Options without one, beside those that every command takes. */
@@ -179,18 +231,28 @@ static const struct {
     const char *name;
     size_t offset;
 } flags[] = {
-    {"material", offsetof(struct options, material)}, {"postfix", offsetof(struct options, postfix)},
-    {"guardian", offsetof(struct options, guardian)}, {"officer", offsetof(struct options, officer)},
-    {"end", offsetof(struct options, end)},           {"retire", offsetof(struct options, retire)},
-    {"readmit", offsetof(struct options, readmit)},   {"follow", offsetof(struct options, follow)},
-    {"seal", offsetof(struct options, seal)},         {"drop-oldest", offsetof(struct options, drop_oldest)},
+    {"material", offsetof(struct options, material)},
+    {"postfix", offsetof(struct options, postfix)},
+    {"guardian", offsetof(struct options, guardian)},
+    {"officer", offsetof(struct options, officer)},
+    {"end", offsetof(struct options, end)},
+    {"retire", offsetof(struct options, retire)},
+    {"readmit", offsetof(struct options, readmit)},
+    {"follow", offsetof(struct options, follow)},
+    {"local", offsetof(struct options, local)},
+    {"seal", offsetof(struct options, seal)},
+    {"drop-oldest", offsetof(struct options, drop_oldest)},
+    {"sendmail", offsetof(struct options, sendmail)},
 };
 
 #define TEXT_COUNT (sizeof(texts) / sizeof(texts[0]))
+#define LIST_COUNT (sizeof(lists) / sizeof(lists[0]))
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
+#define LONG_COUNT (TEXT_COUNT + LIST_COUNT + FLAG_COUNT)
 #define COMMON_COUNT 3
 #define FIRST_TEXT 256 /* getopt values below are the short options' and the common ones' */
-#define FIRST_FLAG (FIRST_TEXT + (int)TEXT_COUNT)
+#define FIRST_LIST (FIRST_TEXT + (int)TEXT_COUNT)
+#define FIRST_FLAG (FIRST_LIST + (int)LIST_COUNT)
 
 static void print_command(FILE *out, const struct command *command)
 {
@@ -218,7 +280,7 @@ static bool allows(const struct command *command, const char *option)
     return false;
 }
 
-static void fill_long_options(struct option out[TEXT_COUNT + FLAG_COUNT + COMMON_COUNT + 1])
+static void fill_long_options(struct option out[LONG_COUNT + COMMON_COUNT + 1])
 {
     static const struct option common[COMMON_COUNT + 1] = {
         {"json", no_argument, NULL, 'j'},
@@ -228,16 +290,20 @@ static void fill_long_options(struct option out[TEXT_COUNT + FLAG_COUNT + COMMON
     for (size_t i = 0; i < TEXT_COUNT; i++) {
         out[i] = (struct option){texts[i].name, required_argument, NULL, FIRST_TEXT + (int)i};
     }
-    for (size_t i = 0; i < FLAG_COUNT; i++) {
-        out[TEXT_COUNT + i] = (struct option){flags[i].name, no_argument, NULL, FIRST_FLAG + (int)i};
+    for (size_t i = 0; i < LIST_COUNT; i++) {
+        out[TEXT_COUNT + i] = (struct option){lists[i].name, required_argument, NULL, FIRST_LIST + (int)i};
     }
-    memcpy(out + TEXT_COUNT + FLAG_COUNT, common, sizeof(common));
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        out[TEXT_COUNT + LIST_COUNT + i] = (struct option){flags[i].name, no_argument, NULL, FIRST_FLAG + (int)i};
+    }
+    memcpy(out + LONG_COUNT, common, sizeof(common));
 }
 
 /* What getopt found, before the command is known. */
 struct parsed {
     struct options options;
     bool given[TEXT_COUNT];
+    bool overflow; /* an option was given too often */
     bool help;
     bool version;
 };
@@ -247,6 +313,13 @@ static void take_option(struct parsed *parsed, int option, const char *argument)
     char *options = (char *)&parsed->options;
     if (option >= FIRST_FLAG) {
         *(bool *)(void *)(options + flags[option - FIRST_FLAG].offset) = true;
+    } else if (option >= FIRST_LIST) {
+        struct option_list *list = (struct option_list *)(void *)(options + lists[option - FIRST_LIST].offset);
+        if (list->count == OPTION_LIST_MAX) {
+            parsed->overflow = true;
+        } else {
+            list->items[list->count++] = argument;
+        }
     } else {
         *(const char **)(void *)(options + texts[option - FIRST_TEXT].offset) = argument;
         parsed->given[option - FIRST_TEXT] = true;
@@ -255,7 +328,7 @@ static void take_option(struct parsed *parsed, int option, const char *argument)
 
 static bool parse(int argc, char **argv, struct parsed *out)
 {
-    struct option long_options[TEXT_COUNT + FLAG_COUNT + COMMON_COUNT + 1];
+    struct option long_options[LONG_COUNT + COMMON_COUNT + 1];
     const char *environment = getenv(CM_SETTINGS_ENVIRONMENT);
     int option;
     fill_long_options(long_options);
@@ -300,6 +373,16 @@ static int check_usage(const struct command *command, const struct parsed *parse
             code = cm_ctl_fail(EX_USAGE, "%s takes no --%s", command->words[0], texts[i].name);
         }
     }
+    for (size_t i = 0; i < LIST_COUNT; i++) {
+        const struct option_list *list = (const struct option_list *)(const void *)((const char *)&parsed->options +
+                                                                                    lists[i].offset);
+        if (list->count > 0 && !allows(command, lists[i].name)) {
+            code = cm_ctl_fail(EX_USAGE, "%s takes no --%s", command->words[0], lists[i].name);
+        }
+    }
+    if (parsed->overflow) {
+        code = cm_ctl_fail(EX_USAGE, "an option is given more than %d times", OPTION_LIST_MAX);
+    }
     for (size_t i = 0; i < FLAG_COUNT; i++) {
         bool is_set = *(const bool *)(const void *)((const char *)&parsed->options + flags[i].offset);
         if (is_set && !allows(command, flags[i].name)) {
@@ -320,6 +403,8 @@ static int run(const struct command *command, const struct options *options)
     struct cm_err err;
     struct context context = {.options = options};
     int code = EX_OK;
+    /* The doctor of the mail server needs no store, and helps where there is none yet. */
+    enum need need = options->postfix || options->sendmail ? NEED_NOTHING : command->need;
     const struct passwd *user = getpwuid(getuid());
     (void)snprintf(context.actor, sizeof(context.actor), "%s (consentctl)",
                    user != NULL ? user->pw_name : "unknown"); /* a long name is cut */
@@ -327,14 +412,13 @@ static int run(const struct command *command, const struct options *options)
     if (context.settings == NULL) {
         return cm_ctl_fail(EX_CONFIG, "%s", err.text);
     }
-    if (command->need != NEED_NOTHING &&
-        !cm_keys_load(context.settings->keys, command->need == NEED_SEAL, &context.keys, &err)) {
+    if (need != NEED_NOTHING && !cm_keys_load(context.settings->keys, need == NEED_SEAL, &context.keys, &err)) {
         code = cm_ctl_fail(EX_CONFIG, "%s", err.text);
     }
     if (code == EX_OK) {
         context.settings->store.timeout_ms = LONG_TIMEOUT_MS;
         context.store = cm_open_store(context.settings, &context.keys, POOL, &err);
-        if (context.store != NULL && command->need != NEED_NOTHING) {
+        if (context.store != NULL && need != NEED_NOTHING) {
             struct cm_pepper_list peppers;
             (void)cm_store_read_peppers(context.store, &peppers, &err); /* the command meets the same trouble */
         }

@@ -165,12 +165,25 @@ int cm_ctl_statement_publish(struct context *context)
     return report(context, outcome, "statement", name, &err);
 }
 
+int cm_ctl_daemon_halt(struct context *context)
+{
+    struct cm_err err;
+    const char *scope = context->options->words[0];
+    if (context->options->reason == NULL) {
+        return cm_ctl_fail(EX_USAGE, "halt: --reason is needed, for the ledger");
+    }
+    enum cm_registry_outcome outcome = cm_registry_set_halt(context->store, context->actor, scope,
+                                                            !context->options->end, context->options->reason, &err);
+    return report(context, outcome, context->options->end ? "end of halt" : "halt", scope, &err);
+}
+
 static const char *const dormancy_words[] = {
     [CM_DORMANCY_OFF] = "off", [CM_DORMANCY_WARN] = "warn", [CM_DORMANCY_REFUSE] = "refuse"};
 
 static json_t *sender_json(const struct cm_registry_sender *sender)
 {
-    return json_pack("{s:s, s:s, s:I}", "sender", sender->name, "title", sender->title, "id", (json_int_t)sender->id);
+    return json_pack("{s:s, s:s, s:I, s:b}", "sender", sender->name, "title", sender->title, "id",
+                     (json_int_t)sender->id, "halted", sender->halted);
 }
 
 static json_t *statements_json(const struct cm_registry_purpose *purpose)
@@ -187,10 +200,10 @@ static json_t *statements_json(const struct cm_registry_purpose *purpose)
 
 static json_t *purpose_json(const struct cm_registry_purpose *purpose)
 {
-    return json_pack("{s:s, s:s, s:I, s:b, s:s, s:i, s:o}", "purpose", purpose->path, "title", purpose->title, "id",
-                     (json_int_t)purpose->scopes.ids[0], "retired", purpose->retired, "dormancy",
-                     dormancy_words[purpose->dormancy.act], "months", (int)purpose->dormancy.months, "statements",
-                     statements_json(purpose));
+    return json_pack("{s:s, s:s, s:I, s:b, s:b, s:s, s:i, s:o}", "purpose", purpose->path, "title", purpose->title,
+                     "id", (json_int_t)purpose->scopes.ids[0], "retired", purpose->retired, "halted", purpose->halted,
+                     "dormancy", dormancy_words[purpose->dormancy.act], "months", (int)purpose->dormancy.months,
+                     "statements", statements_json(purpose));
 }
 
 int cm_ctl_sender_list(struct context *context)
@@ -203,7 +216,7 @@ int cm_ctl_sender_list(struct context *context)
     }
     const struct cm_registry_sender *senders = cm_registry_senders(registry, &count);
     for (size_t i = 0; i < count; i++) {
-        cm_ctl_say(context, "%-20s %s", senders[i].name, senders[i].title);
+        cm_ctl_say(context, "%-20s %s%s", senders[i].name, senders[i].title, senders[i].halted ? " (halted)" : "");
         cm_ctl_emit(context, sender_json(&senders[i]));
     }
     cm_registry_unref(registry);
@@ -221,7 +234,8 @@ int cm_ctl_sender_show(struct context *context)
     if (sender == NULL) {
         code = cm_ctl_fail(EX_DATAERR, "sender %s is not registered", context->options->words[0]);
     } else {
-        cm_ctl_say(context, "%s: %s (scope %u)", sender->name, sender->title, sender->id);
+        cm_ctl_say(context, "%s: %s (scope %u)%s", sender->name, sender->title, sender->id,
+                   sender->halted ? ", halted" : "");
         cm_ctl_emit(context, sender_json(sender));
     }
     cm_registry_unref(registry);
@@ -238,7 +252,8 @@ int cm_ctl_purpose_list(struct context *context)
     }
     const struct cm_registry_purpose *purposes = cm_registry_purposes(registry, &count);
     for (size_t i = 0; i < count; i++) {
-        cm_ctl_say(context, "%-30s %s%s", purposes[i].path, purposes[i].title, purposes[i].retired ? " (retired)" : "");
+        cm_ctl_say(context, "%-30s %s%s%s", purposes[i].path, purposes[i].title,
+                   purposes[i].retired ? " (retired)" : "", purposes[i].halted ? " (halted)" : "");
         cm_ctl_emit(context, purpose_json(&purposes[i]));
     }
     cm_registry_unref(registry);
@@ -258,8 +273,8 @@ int cm_ctl_purpose_show(struct context *context)
         cm_registry_unref(registry);
         return EX_DATAERR;
     }
-    cm_ctl_say(context, "%s: %s (scope %u)%s", purpose->path, purpose->title, purpose->scopes.ids[0],
-               purpose->retired ? ", retired" : "");
+    cm_ctl_say(context, "%s: %s (scope %u)%s%s", purpose->path, purpose->title, purpose->scopes.ids[0],
+               purpose->retired ? ", retired" : "", purpose->halted ? ", halted" : "");
     if (purpose->dormancy.act != CM_DORMANCY_OFF) {
         cm_ctl_say(context, "  dormant after %u months without use: %s", purpose->dormancy.months,
                    dormancy_words[purpose->dormancy.act]);

@@ -61,7 +61,7 @@ static bool is_dot_atom(const char *local)
 }
 
 /* Writes into storage of CM_ADDRESS_MAX + 1 bytes, which the longest local part and domain fit exactly. */
-static void write_form(const char *local, const char *domain, char *out)
+void cm_address_write(const char *local, const char *domain, char out[CM_ADDRESS_MAX + 1])
 {
     struct cm_text text = cm_text_over(out, CM_ADDRESS_MAX + 1);
     if (is_dot_atom(local)) {
@@ -100,10 +100,10 @@ static bool widen_local(const char *local, bool ignores_dots, char out[CM_ADDRES
 void cm_address_compose(struct cm_address *address)
 {
     char widened[CM_ADDRESS_LOCAL_MAX + 1];
-    write_form(address->local, address->domain, address->exact);
+    cm_address_write(address->local, address->domain, address->exact);
     const struct provider *provider = find_provider(address->domain);
     if (provider != NULL && widen_local(address->local, provider->ignores_dots, widened)) {
-        write_form(widened, provider->family_domain, address->family);
+        cm_address_write(widened, provider->family_domain, address->family);
     } else {
         memcpy(address->family, address->exact, strlen(address->exact) + 1);
     }
@@ -111,8 +111,7 @@ void cm_address_compose(struct cm_address *address)
 
 /* ---- Parsing ---- */
 
-/* Without one pair of outer angle brackets, as the MTA takes them off: by the first and the last byte. */
-static struct cm_span without_brackets(struct cm_span s)
+struct cm_span cm_address_without_brackets(struct cm_span s)
 {
     if (s.len >= 2 && s.p[0] == '<' && s.p[s.len - 1] == '>') {
         return (struct cm_span){s.p + 1, s.len - 2};
@@ -172,7 +171,7 @@ static void copy_folded(char *out, struct cm_span s)
  * parse_any, which gives the same answers. */
 static bool parse_plain(struct cm_span raw, struct cm_address *out)
 {
-    struct cm_span text = without_brackets(raw);
+    struct cm_span text = cm_address_without_brackets(raw);
     size_t local_len = plain_local_length(text);
     if (local_len == 0) {
         return false;
@@ -210,7 +209,7 @@ static enum cm_address_status parse_any(struct cm_span raw, struct cm_address *o
     if (!cm_address_is_utf8(raw)) {
         return CM_ADDRESS_BAD_UTF8;
     }
-    enum cm_address_status found = cm_address_split(without_brackets(cm_span_trim(raw)), &parts);
+    enum cm_address_status found = cm_address_split(cm_address_without_brackets(cm_span_trim(raw)), &parts);
     if (found != CM_ADDRESS_OK && found != CM_ADDRESS_NO_DOMAIN) {
         return found;
     }

@@ -6,6 +6,7 @@
  *   address_local.c      local parts: UTF-8, NFC, case folding (libunistring)
  *   address_domain.c     domains: labels, IDNA, address literals (libidn2)
  *   address_recipient.c  the argument against the MTA's own reading
+ *   address_written.c    the mailbox as the client wrote it
  */
 #ifndef CORE_ADDRESS_INTERNAL_H
 #define CORE_ADDRESS_INTERNAL_H
@@ -60,6 +61,12 @@ bool cm_address_fold_equal(const char *a, const char *b, bool *out_same);
 /* Lower-case A-labels without the trailing dot, or a normalised address literal. `domain` is valid UTF-8. Returns OK,
  * TOO_LONG, BAD_DOMAIN or UNSET (no memory). `out` is written on OK only. */
 enum cm_address_status cm_address_canon_domain(struct cm_span domain, char out[CM_ADDRESS_DOMAIN_MAX + 1]);
+
+/* Without one pair of outer angle brackets, as the MTA takes them off: by the first and the last byte. */
+struct cm_span cm_address_without_brackets(struct cm_span s);
+
+/* local@domain, the local part quoted where it must be. Text of both may have any length that their buffers allow. */
+void cm_address_write(const char *local, const char *domain, char out[CM_ADDRESS_MAX + 1]);
 
 /* Fills `exact` and `family` from the canonical `local` and `domain`. */
 void cm_address_compose(struct cm_address *address);

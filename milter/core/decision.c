@@ -73,14 +73,22 @@ static bool is_newer_stop(const struct cm_record *b, const struct cm_record *a)
     return cm_record_supersedes(b, a);
 }
 
-/* LAW-4: stops go down the path; LAW-8: they bind the mailbox family. */
-static struct stops find_stops(const struct cm_subject_records *records, const struct cm_question *question)
+#define BIT(reason) (1U << (unsigned)(reason))
+#define EVERY_STOP (~0U)
+/* What no request asks away, however new it is. */
+#define NEVER_ASKED                                                                                          \
+    (BIT(CM_REASON_COMPLAINED) | BIT(CM_REASON_BOUNCED) | BIT(CM_REASON_RESTRICTED) | BIT(CM_REASON_MINOR) | \
+     BIT(CM_REASON_DECEASED) | BIT(CM_REASON_SUSPENDED))
+
+/* Of the stops whose reason is in `reasons`. LAW-4: they go down the path; LAW-8: they bind the mailbox family. */
+static struct stops find_stops(const struct cm_subject_records *records, const struct cm_question *question,
+                               unsigned reasons)
 {
     struct stops stops = {{NULL}};
     for (size_t i = 0; i < records->family_count; i++) {
         const struct cm_record *record = &records->family[i];
         const struct stop_row *row = stop_row_of(record);
-        if (row == NULL || !cm_scope_path_covers(question->path, record->scope) ||
+        if (row == NULL || (BIT(row->reason) & reasons) == 0 || !cm_scope_path_covers(question->path, record->scope) ||
             (record->flags & CM_RECORD_ENDED) != 0 || (row->lapses && has_lapsed(record, question->now)) ||
             is_superseded(record, records->family, records->family_count)) {
             continue;
@@ -222,18 +230,19 @@ static const struct cm_record *stop_of_express(const struct stops *stops, const 
     return reopenable != NULL && by_subject && grant->event_at > reopenable->event_at ? NULL : reopenable;
 }
 
-/* A consent request may go out only while its request stands and is newer than every stop that covers the purpose. The
- * state of the stop must not count: a newer stop takes the place of a complaint in the same scope, and no stop may ever
- * permit more than the one before it. What only others may lift, or a guardian's consent, cannot be asked away at all.
- * LAW-3, LAW-14 */
-static struct cm_decision decide_request(const struct cm_subject_records *records, const struct cm_question *question,
-                                         const struct stops *stops)
+/* A consent request may go out only while its request stands. A request newer than a stop asks anew; but nothing asks
+ * away a complaint, a dead mailbox, or what only others may lift. LAW-3, LAW-14 */
+static struct cm_decision decide_request(const struct cm_subject_records *records, const struct cm_question *question)
 {
-    const struct cm_record *stop = hardest(stops);
+    struct stops never = find_stops(records, question, NEVER_ASKED);
+    struct stops all = find_stops(records, question, EVERY_STOP);
     const struct cm_record *request = find_exact(records, question->path->ids[0], CM_KIND_REQUEST);
-    bool may_ask = stop == NULL ||
-                   (stop == stops->newest[BY_SUBJECT] && request != NULL && request->event_at > stop->event_at);
-    if (!may_ask) {
+    const struct cm_record *stop = hardest(&never);
+    if (stop == NULL &&
+        (request == NULL || all.newest[BY_SUBJECT] == NULL || request->event_at <= all.newest[BY_SUBJECT]->event_at)) {
+        stop = all.newest[BY_SUBJECT];
+    }
+    if (stop != NULL) {
         return refused_by(stop);
     }
     if (request == NULL || request->event_at > question->now) {
@@ -245,12 +254,23 @@ static struct cm_decision decide_request(const struct cm_subject_records *record
     return decision_by(CM_VERDICT_ACCEPT, CM_REASON_REQUEST, request);
 }
 
+/* LAW-8: a stop binds what it named; of service mail that is what the sender promised to heed. */
+static struct cm_decision decide_service(const struct cm_subject_records *records, const struct cm_question *question)
+{
+    struct stops stops = find_stops(records, question, question->service_stops);
+    const struct cm_record *stop = stop_of_express(&stops, find_exact(records, question->path->ids[0], CM_KIND_GRANT));
+    return stop != NULL ? refused_by(stop) : cm_decision_of(CM_VERDICT_ACCEPT, CM_REASON_SERVICE);
+}
+
 struct cm_decision cm_decide(const struct cm_subject_records *records, const struct cm_question *question)
 {
-    struct stops stops = find_stops(records, question);
     if (question->class == CM_CLASS_CONSENT_REQUEST) {
-        return decide_request(records, question, &stops);
+        return decide_request(records, question);
     }
+    if (question->class == CM_CLASS_SERVICE) {
+        return decide_service(records, question);
+    }
+    struct stops stops = find_stops(records, question, EVERY_STOP);
     const struct cm_record *stop = stop_of_express(&stops, find_exact(records, question->path->ids[0], CM_KIND_GRANT));
     if (stop != NULL) {
         return refused_by(stop);

@@ -8,6 +8,10 @@ enum reply_row {
     ROW_PURPOSE,
     ROW_RETIRED,
     ROW_BULK,
+    ROW_HALTED,
+    ROW_CONTRADICTED,
+    ROW_DISHONEST,
+    ROW_TOO_MANY,
     ROW_SYNTAX,
     ROW_AMBIGUOUS,
     ROW_OTHER,
@@ -27,6 +31,10 @@ static const struct {
     [ROW_PURPOSE] = {"550", "5.7.1", "purpose unknown: the message matches no stream with a registered purpose", NULL},
     [ROW_RETIRED] = {"550", "5.7.1", "the purpose was retired", ": "},
     [ROW_BULK] = {"550", "5.7.1", "undeclared bulk mail: it belongs to no stream", NULL},
+    [ROW_HALTED] = {"550", "5.7.1", "halted by the administrator", ": "},
+    [ROW_CONTRADICTED] = {"550", "5.7.1", "List-Id or From contradict the purpose that the message declares", ", "},
+    [ROW_DISHONEST] = {"550", "5.7.1", "a service message carries the marks of bulk mail", NULL},
+    [ROW_TOO_MANY] = {"550", "5.7.1", "more recipients than one message may have", " for "},
     [ROW_SYNTAX] = {"550", "5.1.3", "recipient cannot be parsed as an address", NULL},
     [ROW_AMBIGUOUS] = {"550", "5.7.1", "recipient address is ambiguous; use the plain form user@domain", NULL},
     [ROW_OTHER] = {"550", "5.7.1", "permitted, but another recipient of the same message is not", NULL},
@@ -62,6 +70,10 @@ static enum reply_row row_of(enum cm_reason reason)
     case CM_REASON_PURPOSE_UNKNOWN: return ROW_PURPOSE;
     case CM_REASON_PURPOSE_RETIRED: return ROW_RETIRED;
     case CM_REASON_UNDECLARED_BULK: return ROW_BULK;
+    case CM_REASON_HALTED: return ROW_HALTED;
+    case CM_REASON_CONTRADICTED: return ROW_CONTRADICTED;
+    case CM_REASON_SERVICE_DISHONEST: return ROW_DISHONEST;
+    case CM_REASON_TOO_MANY_RECIPIENTS: return ROW_TOO_MANY;
     case CM_REASON_RECIPIENT_UNPARSABLE: return ROW_SYNTAX;
     case CM_REASON_RECIPIENT_AMBIGUOUS: return ROW_AMBIGUOUS;
     case CM_REASON_OTHER_RECIPIENT: return ROW_OTHER;

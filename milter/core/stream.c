@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/pattern.h"
+#include "stream_internal.h"
 
 #define PURPOSE_SEGMENTS_MAX 8
 
@@ -61,44 +62,69 @@ static bool class_claims(enum cm_stream_class class)
     return true;
 }
 
+/* What is known of the streams that were looked at so far. */
+struct gathering {
+    const struct cm_stream_table *table;
+    const struct cm_session_facts *facts;
+    struct cm_span mail_from;
+    struct cm_claim claim;
+    uint16_t *candidates;
+    size_t count;
+};
+
+/* To be called in the order of the streams. The claim looks at every stream that the session meets, also behind the
+ * last candidate: the order of streams never releases anybody. */
+static void gather(struct gathering *gathering, size_t index)
+{
+    const struct cm_stream *stream = &gathering->table->streams[index];
+    struct cm_claim *claim = &gathering->claim;
+    if (!meets_all(&stream->session, gathering->facts)) {
+        return;
+    }
+    if (class_claims(stream->class)) {
+        claim->claimed = true;
+        claim->observed = claim->observed && stream->mode == CM_MODE_OBSERVE;
+    }
+    if (!claim->may_match_none ||
+        (stream->mail_from.count > 0 && !any_pattern_matches(&stream->mail_from, gathering->mail_from))) {
+        return;
+    }
+    gathering->candidates[gathering->count++] = (uint16_t)index;
+    claim->may_match_none = stream->header_count > 0;
+}
+
 size_t cm_stream_candidates(const struct cm_stream_table *table, const struct cm_session_facts *facts,
                             struct cm_span mail_from, uint16_t *out_candidates, struct cm_claim *out_claim)
 {
-    struct cm_claim claim = {.outgoing = meets_any(&table->outgoing, facts), .observed = true, .may_match_none = true};
-    size_t count = 0;
-    /* The claim looks at every stream, also behind the last candidate: the order of streams never releases anybody. */
-    for (size_t i = 0; i < table->count; i++) {
-        const struct cm_stream *stream = &table->streams[i];
-        if (!meets_all(&stream->session, facts)) {
-            continue;
+    struct gathering gathering = {
+        .table = table,
+        .facts = facts,
+        .mail_from = mail_from,
+        .claim = {.outgoing = meets_any(&table->outgoing, facts), .observed = true, .may_match_none = true},
+        .candidates = out_candidates,
+    };
+    if (table->index != NULL) {
+        struct cm_stream_walk walk = cm_stream_walk_begin(table->index, facts);
+        for (size_t i = cm_stream_walk_next(&walk); i != CM_NO_STREAM; i = cm_stream_walk_next(&walk)) {
+            gather(&gathering, i);
         }
-        if (class_claims(stream->class)) {
-            claim.claimed = true;
-            claim.observed = claim.observed && stream->mode == CM_MODE_OBSERVE;
-        }
-        if (!claim.may_match_none ||
-            (stream->mail_from.count > 0 && !any_pattern_matches(&stream->mail_from, mail_from))) {
-            continue;
-        }
-        out_candidates[count++] = (uint16_t)i;
-        claim.may_match_none = stream->header_count > 0;
     }
-    claim.observed = claim.observed && claim.claimed;
-    *out_claim = claim;
-    return count;
+    for (size_t i = 0; table->index == NULL && i < table->count; i++) {
+        gather(&gathering, i);
+    }
+    gathering.claim.observed = gathering.claim.observed && gathering.claim.claimed;
+    *out_claim = gathering.claim;
+    return gathering.count;
 }
 
 /* --- conditions of the header --- */
 
-/* RFC 5322 4.5: blanks before the colon are obsolete, yet accepted, and must not hide a header. */
-static bool is_named(const struct cm_header *header, const char *name)
+bool cm_header_is_named(const struct cm_header *header, const char *name)
 {
     return cm_span_equal_nocase(cm_span_trim(header->name), cm_span_of(name));
 }
 
-/* A value that fills its room was perhaps cut. What follows is unknown, so only a pattern that does not care matches.
- */
-static bool value_matches(const char *pattern, struct cm_span value)
+bool cm_header_value_matches(const char *pattern, struct cm_span value)
 {
     size_t len = strlen(pattern);
     bool open_end = len > 0 && pattern[len - 1] == '*';
@@ -108,7 +134,8 @@ static bool value_matches(const char *pattern, struct cm_span value)
 static bool condition_met(const struct cm_header_condition *condition, const struct cm_header *headers, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (is_named(&headers[i], condition->name) && value_matches(condition->value, headers[i].value)) {
+        if (cm_header_is_named(&headers[i], condition->name) &&
+            cm_header_value_matches(condition->value, headers[i].value)) {
             return true;
         }
     }
@@ -180,7 +207,7 @@ static struct cm_span purpose_of_headers(const struct cm_stream *stream, const s
 {
     const struct cm_header *found = NULL;
     for (size_t i = 0; i < count; i++) {
-        if (!is_named(&headers[i], stream->purpose_header)) {
+        if (!cm_header_is_named(&headers[i], stream->purpose_header)) {
             continue;
         }
         if (found != NULL) {
@@ -225,69 +252,4 @@ enum cm_purpose_status cm_stream_purpose(const struct cm_stream *stream, struct 
     case CM_PURPOSE_NONE: break;
     }
     return CM_PURPOSE_MISSING;
-}
-
-/* --- which headers matter --- */
-
-static const char *const bulk_marks[] = {"List-Id", "List-Unsubscribe", "Feedback-ID"};
-static const char *const bulk_precedences[] = {"bulk", "list", "junk"};
-static const char precedence[] = "Precedence";
-
-static bool is_any_of(struct cm_span text, const char *const *words, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (cm_span_equal_nocase(text, cm_span_of(words[i]))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool cm_header_marks_bulk(const struct cm_header *header)
-{
-    if (is_named(header, precedence)) {
-        return is_any_of(cm_span_trim(header->value), bulk_precedences,
-                         sizeof(bulk_precedences) / sizeof(bulk_precedences[0]));
-    }
-    return is_any_of(cm_span_trim(header->name), bulk_marks, sizeof(bulk_marks) / sizeof(bulk_marks[0]));
-}
-
-bool cm_stream_table_needs_headers(const struct cm_stream_table *table)
-{
-    if (table->refuse_unmatched_bulk) {
-        return true;
-    }
-    for (size_t i = 0; i < table->count; i++) {
-        if (table->streams[i].header_count > 0 || table->streams[i].purpose_from == CM_PURPOSE_HEADER) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool stream_wants_header(const struct cm_stream *stream, const struct cm_header *header)
-{
-    if (stream->purpose_from == CM_PURPOSE_HEADER && is_named(header, stream->purpose_header)) {
-        return true;
-    }
-    for (size_t i = 0; i < stream->header_count; i++) {
-        if (is_named(header, stream->headers[i].name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool cm_stream_table_wants_header(const struct cm_stream_table *table, struct cm_span name)
-{
-    const struct cm_header header = {.name = name};
-    if (table->refuse_unmatched_bulk && (is_named(&header, precedence) || cm_header_marks_bulk(&header))) {
-        return true;
-    }
-    for (size_t i = 0; i < table->count; i++) {
-        if (stream_wants_header(&table->streams[i], &header)) {
-            return true;
-        }
-    }
-    return false;
 }

@@ -3,6 +3,7 @@
 
 #include "ops/log.h"
 #include "session_internal.h"
+#include "why.h"
 
 static cm_ms wall_clock_ms(void)
 {
@@ -23,14 +24,22 @@ void cm_warn_trouble(struct cm_filter *filter, enum cm_trouble trouble, const st
 
 bool cm_session_is_own_sender(const struct cm_session *session, size_t stream)
 {
-    return stream != CM_NO_STREAM && session->auth[0] != '\0' &&
-           session->filter->parts.settings->streams.streams[stream].session.auth.count > 0;
+    return stream != CM_NO_STREAM && session->auth[0] != '\0' && session->table->streams[stream].session.auth.count > 0;
+}
+
+static void add_rest_of_key(const struct cm_subject *subject, struct cm_text *line)
+{
+    if (cm_subject_has_family(subject)) {
+        cm_text_add_str(line, " family=");
+        cm_text_add_hex(line, subject->family, CM_FIELD_BYTES);
+    }
+    cm_text_add_format(line, " pepper=%u", subject->pepper);
 }
 
 static void log_decision(const struct cm_session *session, const struct cm_booking *booking, const char *id,
                          const char *subject)
 {
-    const struct cm_settings *settings = session->filter->parts.settings;
+    const struct cm_settings *settings = session->settings;
     const struct cm_prospect *prospect = booking->prospect;
     const struct cm_decision *decision = &prospect->decision;
     const char *stream = prospect->stream == CM_NO_STREAM ? "-" : settings->streams.streams[prospect->stream].name;
@@ -48,12 +57,19 @@ static void log_decision(const struct cm_session *session, const struct cm_booki
     if (prospect->observed) {
         cm_log_add(&line, "mode", CM_SPAN("observe"));
     }
+    if (booking->action != NULL) {
+        cm_log_add(&line, "action", cm_span_of(booking->action));
+    }
     if (decision->dormant) {
         cm_log_add(&line, "dormant", CM_SPAN("yes")); /* it passed, but the purpose wishes to know */
     }
     cm_log_add(&line, "stream", cm_span_of(stream));
+    cm_text_add_format(&line, " generation=%u", session->generation->number);
     cm_log_add(&line, "purpose", cm_span_of(prospect->purpose[0] != '\0' ? prospect->purpose : "-"));
     cm_log_add(&line, "subject", cm_span_of(subject[0] != '\0' ? subject : "-"));
+    if (subject[0] != '\0') { /* with these two the key is whole: `consentctl replay` can ask the store again */
+        add_rest_of_key(&booking->recipient->subject, &line);
+    }
     cm_log_add(&line, "client", cm_span_of(session->local ? "local" : session->client));
     cm_log_add(&line, "auth", cm_span_of(session->auth[0] != '\0' ? session->auth : "-"));
     if (settings->log_addresses && booking->recipient != NULL) {
@@ -91,6 +107,37 @@ static void leave_use(struct cm_recorder *recorder, const struct cm_subject *sub
     }
 }
 
+/* What is kept of a refusal beside its decision; what is too long is cut. */
+static void fill_entry(const struct cm_session *session, const struct cm_booking *booking,
+                       struct cm_record_entry *entry)
+{
+    char why[CM_WHY_BYTES];
+    (void)cm_copy(entry->purpose, sizeof(entry->purpose), cm_span_of(booking->prospect->purpose));
+    (void)cm_copy(entry->session, sizeof(entry->session), cm_span_of(session->id));
+    copy_clean(entry->queue_id, sizeof(entry->queue_id), booking->queue_id);
+    (void)cm_copy(entry->client, sizeof(entry->client), cm_span_of(session->local ? "local" : session->client));
+    memcpy(entry->configuration, session->settings->sha256, sizeof(entry->configuration));
+    copy_clean(entry->auth, sizeof(entry->auth), cm_span_of(session->auth));
+    copy_clean(entry->daemon, sizeof(entry->daemon), cm_span_of(session->daemon));
+    entry->local = session->local;
+    cm_session_why(session, booking->prospect->stream, why);
+    copy_clean(entry->why, sizeof(entry->why), cm_span_of(why));
+}
+
+/* Instead of all that a decision leaves behind. */
+static void show(const struct cm_session *session, const struct cm_booking *booking, struct cm_record_entry *entry)
+{
+    const struct cm_filter_parts *parts = &session->filter->parts;
+    fill_entry(session, booking, entry);
+    parts->observe(parts->context,
+                   &(struct cm_booked){
+                       .entry = entry,
+                       .stream = booking->prospect->stream,
+                       .recipient = booking->recipient != NULL ? booking->recipient->argument : CM_SPAN(""),
+                       .why = entry->why,
+                   });
+}
+
 void cm_book(struct cm_session *session, const struct cm_booking *booking, char out_id[CM_DECISION_ID_CHARS + 1])
 {
     struct cm_filter *filter = session->filter;
@@ -103,21 +150,22 @@ void cm_book(struct cm_session *session, const struct cm_booking *booking, char 
                .partition = has_subject ? recipient->subject.partition : 0},
         .decision = booking->prospect->decision,
         .observed = booking->prospect->observed,
-        .stream = booking->prospect->stream,
+        .row = cm_generation_row(session->generation, booking->prospect->stream),
+        .generation = session->generation->number,
     };
     if (has_subject) {
         cm_subject_format(&recipient->subject, entry.subject);
     }
     cm_decision_id_format(&entry.id, out_id);
-    log_decision(session, booking, out_id, entry.subject);
-    if (entry.decision.verdict == CM_VERDICT_REFUSE) { /* only refusals are kept; what is too long is cut */
-        (void)cm_copy(entry.purpose, sizeof(entry.purpose), cm_span_of(booking->prospect->purpose));
-        (void)cm_copy(entry.session, sizeof(entry.session), cm_span_of(session->id));
-        copy_clean(entry.queue_id, sizeof(entry.queue_id), booking->queue_id);
-        (void)cm_copy(entry.client, sizeof(entry.client), cm_span_of(session->local ? "local" : session->client));
-        copy_clean(entry.auth, sizeof(entry.auth), cm_span_of(session->auth));
+    if (filter->parts.observe != NULL) {
+        show(session, booking, &entry);
+        return;
     }
-    if (has_subject && !entry.observed) {
+    log_decision(session, booking, out_id, entry.subject);
+    if (entry.decision.verdict == CM_VERDICT_REFUSE) { /* only refusals are kept */
+        fill_entry(session, booking, &entry);
+    }
+    if (has_subject && !entry.observed && booking->action == NULL) {
         leave_use(filter->parts.recorder, &recipient->subject, &entry.decision);
     }
     cm_recorder_add(filter->parts.recorder, &entry);

@@ -86,22 +86,34 @@ static char *make_document(const char *program, const struct cm_settings *settin
     return dumped;
 }
 
-struct cm_declaration *cm_declaration_new(const char *program, const struct cm_settings *settings, struct cm_err *err)
+/* Takes the document over; NULL: it could not be made. */
+static struct cm_declaration *declare(char *document, struct cm_err *err)
 {
     struct cm_declaration *declaration = calloc(1, sizeof(*declaration));
-    if (declaration != NULL) {
-        declaration->document = make_document(program, settings);
-    }
-    if (declaration == NULL || declaration->document == NULL) {
+    if (declaration == NULL || document == NULL) {
         cm_err_set(err, "out of memory, or a name that is not UTF-8 in the configuration");
-        cm_declaration_free(declaration);
+        free(document);
+        free(declaration);
         return NULL;
     }
+    declaration->document = document;
     if (cm_note_make(cm_span_of(declaration->document), &declaration->note, err) != CM_TROUBLE_NONE) {
         cm_declaration_free(declaration);
         return NULL;
     }
     return declaration;
+}
+
+struct cm_declaration *cm_declaration_new(const char *program, const struct cm_settings *settings, struct cm_err *err)
+{
+    return declare(make_document(program, settings), err);
+}
+
+struct cm_declaration *cm_declaration_of_note(json_t *document, struct cm_err *err)
+{
+    char *text = json_dumps(document, JSON_COMPACT | JSON_ENSURE_ASCII);
+    json_decref(document);
+    return declare(text, err);
 }
 
 void cm_declaration_free(struct cm_declaration *declaration)

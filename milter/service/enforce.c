@@ -1,5 +1,15 @@
 #include "service/enforce.h"
 
+#include <string.h>
+#include <time.h>
+
+int64_t cm_enforce_clock_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* Dormancy asks when a grant was last used; once a month it is told. */
 static void mark_use(struct cm_decision *decision, cm_ms now)
 {
@@ -10,21 +20,43 @@ static void mark_use(struct cm_decision *decision, cm_ms now)
     }
 }
 
-static struct cm_decision decide_one(const struct cm_registry *registry, const struct cm_subject_records *records,
-                                     const struct cm_enforce_question *question, cm_ms now, uint16_t *out_floor)
+/* Service mail of a stream that names no purpose is the sender's: stops for the sender and for everybody cover it. */
+static struct cm_decision decide_by_sender(const struct cm_registry *registry, const struct cm_subject_records *records,
+                                           const struct cm_enforce_question *question, cm_ms now)
 {
+    const struct cm_registry_sender *sender = cm_registry_sender(registry, cm_span_of(question->purpose));
+    if (sender == NULL) {
+        return cm_decision_of(CM_VERDICT_DEFER, CM_REASON_CONFIGURATION);
+    }
+    const struct cm_scope_path path = {.ids = {sender->id, CM_SCOPE_EVERYBODY}, .count = 2};
+    struct cm_question law = {
+        .path = &path, .class = question->class, .service_stops = question->service_stops, .now = now};
+    return cm_decide(records, &law);
+}
+
+struct cm_decision cm_enforce_records(const struct cm_registry *registry, const struct cm_subject_records *records,
+                                      const struct cm_enforce_question *question, cm_ms now, uint16_t *out_floor)
+{
+    bool is_service = question->class == CM_CLASS_SERVICE;
+    if (is_service && strchr(question->purpose, '/') == NULL) {
+        return decide_by_sender(registry, records, question, now);
+    }
     const struct cm_registry_purpose *purpose = cm_registry_purpose(registry, cm_span_of(question->purpose));
     if (purpose == NULL) {
         return question->purpose_is_fixed ? cm_decision_of(CM_VERDICT_DEFER, CM_REASON_CONFIGURATION)
                                           : cm_decision_of(CM_VERDICT_REFUSE, CM_REASON_PURPOSE_UNKNOWN);
     }
-    if (purpose->retired) {
+    if (purpose->halted && !is_service) {
+        return cm_decision_of(CM_VERDICT_REFUSE, CM_REASON_HALTED);
+    }
+    if (purpose->retired && !is_service) {
         return cm_decision_of(CM_VERDICT_REFUSE, CM_REASON_PURPOSE_RETIRED);
     }
     struct cm_question law = {
         .path = &purpose->scopes,
         .class = question->class,
         .accept_basis = question->accept_basis,
+        .service_stops = question->service_stops,
         .statement_floor = cm_statement_floor(purpose->statements, purpose->statement_count, now),
         .dormancy = purpose->dormancy,
         .now = now,
@@ -41,6 +73,14 @@ static struct cm_decision decide_one(const struct cm_registry *registry, const s
     return decision;
 }
 
+/* LAW-2 */
+static void defer_all(enum cm_trouble trouble, size_t count, struct cm_decision *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        out[i] = cm_decision_trouble(trouble);
+    }
+}
+
 static enum cm_trouble enforce_batch(struct cm_store *store, const struct cm_subject *subjects, size_t subject_count,
                                      const struct cm_enforce_question *questions, size_t question_count,
                                      struct cm_arena *arena, struct cm_decision *out,
@@ -55,16 +95,14 @@ static enum cm_trouble enforce_batch(struct cm_store *store, const struct cm_sub
         trouble = cm_store_lookup(store, subjects, subject_count, arena, records, &lookup, err);
     }
     if (trouble != CM_TROUBLE_NONE) {
-        for (size_t i = 0; i < subject_count * question_count; i++) {
-            out[i] = cm_decision_trouble(trouble); /* LAW-2 */
-        }
+        defer_all(trouble, subject_count * question_count, out);
         return trouble;
     }
     context->now = context->at != 0 ? context->at : lookup.now;
     for (size_t s = 0; s < subject_count; s++) {
         for (size_t q = 0; q < question_count; q++) {
-            out[s * question_count + q] = decide_one(lookup.registry, &records[s], &questions[q], context->now,
-                                                     &context->statement_floor);
+            out[s * question_count + q] = cm_enforce_records(lookup.registry, &records[s], &questions[q], context->now,
+                                                             &context->statement_floor);
         }
     }
     cm_registry_unref(lookup.registry);
@@ -77,10 +115,17 @@ enum cm_trouble cm_enforce(struct cm_store *store, const struct cm_subject *subj
 {
     struct cm_enforce_context unused = {0};
     enum cm_trouble worst = CM_TROUBLE_NONE;
+    context = context != NULL ? context : &unused;
     for (size_t from = 0; from < subject_count; from += CM_LIMIT_LOOKUP_BATCH) {
         size_t count = subject_count - from < CM_LIMIT_LOOKUP_BATCH ? subject_count - from : CM_LIMIT_LOOKUP_BATCH;
-        enum cm_trouble trouble = enforce_batch(store, subjects + from, count, questions, question_count, arena,
-                                                out + from * question_count, context != NULL ? context : &unused, err);
+        struct cm_decision *answers = out + from * question_count;
+        enum cm_trouble trouble = CM_TROUBLE_TIMEOUT;
+        if (context->deadline_ms != 0 && cm_enforce_clock_ms() >= context->deadline_ms) {
+            cm_err_set(err, "no time is left to ask about %zu of %zu recipients", subject_count - from, subject_count);
+            defer_all(trouble, (subject_count - from) * question_count, answers);
+            return trouble;
+        }
+        trouble = enforce_batch(store, subjects + from, count, questions, question_count, arena, answers, context, err);
         worst = trouble != CM_TROUBLE_NONE ? trouble : worst;
     }
     return worst;

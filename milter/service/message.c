@@ -1,19 +1,23 @@
 /* What a message brings after its recipients: headers, and the end, where all open recipients are decided. */
 #include <string.h>
 
+#include "ops/log.h"
 #include "session_internal.h"
 
-/* True if what was not kept at a ceiling might have decided: recipients of the sendmail command, or bulk marks. */
+/* True if what was not kept at a ceiling might have decided: recipients of the sendmail command, or headers. */
 static bool limit_matters(const struct cm_session *session, bool claimed)
 {
-    return session->limit == CM_LIMIT_REACHED &&
-           (claimed ? session->local : !cm_prospect_of_none(session, false).known);
+    bool matters = claimed ? session->local : !cm_prospect_of_none(session, false).known;
+    for (size_t i = 0; i < session->candidate_count; i++) {
+        matters = matters || cm_message_may_have_fault(session, session->candidates[i]);
+    }
+    return session->limit == CM_LIMIT_REACHED && matters;
 }
 
 /* Mail that is not ours is not kept, not even its headers. */
 static bool wants_headers(const struct cm_session *session)
 {
-    const struct cm_stream_table *table = &session->filter->parts.settings->streams;
+    const struct cm_stream_table *table = session->table;
     return session->in_message && session->limit == CM_LIMIT_UNREACHED &&
            (session->candidate_count > 0 ||
             (!session->claim.claimed && session->claim.outgoing && table->refuse_unmatched_bulk));
@@ -45,13 +49,17 @@ static struct cm_span unfold(struct cm_arena *arena, struct cm_span value)
 
 void cm_session_header(struct cm_session *session, struct cm_span name, struct cm_span value)
 {
-    const struct cm_stream_table *table = &session->filter->parts.settings->streams;
-    if (!wants_headers(session) || !cm_stream_table_wants_header(table, name)) {
+    if (cm_span_equal_nocase(cm_span_trim(name), CM_SPAN(CM_STATUS_HEADER))) {
+        session->forged++;
+    }
+    if (!wants_headers(session) || !cm_stream_table_wants_header(session->table, name)) {
         return;
     }
     void *items = session->headers;
     struct cm_header header = {cm_arena_copy(&session->arena, name), unfold(&session->arena, value)};
-    if (header.name.p == NULL || header.value.p == NULL ||
+    session->header_bytes += header.name.len + header.value.len;
+    if (session->header_bytes > session->settings->limits.header_bytes || header.name.p == NULL ||
+        header.value.p == NULL ||
         !cm_make_room(&session->arena, &items, sizeof(*session->headers), session->header_count, &session->header_room,
                       CM_LIMIT_HEADERS_KEPT)) {
         session->limit = CM_LIMIT_REACHED; /* what we did not keep might decide: don't know */
@@ -61,117 +69,115 @@ void cm_session_header(struct cm_session *session, struct cm_span name, struct c
     session->headers[session->header_count++] = header;
 }
 
-/* The prospect of each open recipient, now that the headers are known. NULL without memory. */
-static struct cm_prospect *final_prospects(struct cm_session *session)
+/* The stream of the message, now that the headers are known. */
+static size_t final_stream(const struct cm_session *session)
 {
-    const struct cm_stream_table *table = &session->filter->parts.settings->streams;
+    return cm_stream_select(session->table, session->candidates, session->candidate_count, session->headers,
+                            session->header_count);
+}
+
+/* The prospect of each open recipient. NULL without memory. */
+static struct cm_prospect *final_prospects(struct cm_session *session, size_t stream, const struct cm_prospect *fault)
+{
     struct cm_prospect *prospects = cm_arena_array(&session->scratch, session->open_count + 1, sizeof(*prospects));
-    if (prospects == NULL || session->limit == CM_LIMIT_REACHED) {
-        for (size_t i = 0; prospects != NULL && i < session->open_count; i++) {
-            prospects[i] = cm_prospect_of_limit(session);
-        }
+    if (prospects == NULL) {
+        return NULL;
+    }
+    if (fault == NULL && session->limit == CM_LIMIT_UNREACHED && stream != CM_NO_STREAM) {
+        cm_prospects_of_stream(session, stream, true, session->open, session->open_count, prospects);
         return prospects;
     }
-    size_t stream = cm_stream_select(table, session->candidates, session->candidate_count, session->headers,
-                                     session->header_count);
-    if (stream != CM_NO_STREAM) {
-        cm_prospects_of_stream(session, stream, true, session->open, session->open_count, prospects);
+    struct cm_prospect all = cm_prospect_of_none(session, true);
+    if (session->limit == CM_LIMIT_REACHED) {
+        all = cm_prospect_of_limit(session);
+    } else if (fault != NULL) {
+        all = *fault;
     }
-    for (size_t i = 0; stream == CM_NO_STREAM && i < session->open_count; i++) {
-        prospects[i] = cm_prospect_of_none(session, true);
+    for (size_t i = 0; i < session->open_count; i++) {
+        prospects[i] = all;
     }
     return prospects;
 }
 
-/* mixed = reject: one don't-know defers the message, else one refusal refuses it for all. DESIGN 4 */
-static enum cm_verdict message_verdict(const struct cm_prospect *prospects, size_t count)
-{
-    enum cm_verdict verdict = CM_VERDICT_ACCEPT;
-    for (size_t i = 0; i < count; i++) {
-        if (cm_prospect_lets_pass(&prospects[i])) {
-            continue;
-        }
-        if (prospects[i].decision.verdict == CM_VERDICT_DEFER) {
-            return CM_VERDICT_DEFER;
-        }
-        verdict = CM_VERDICT_REFUSE;
-    }
-    return verdict;
-}
-
-/* Books every open recipient and makes one reply that names the first who stand in the way. */
-static void conclude(struct cm_session *session, struct cm_prospect *prospects, struct cm_span queue_id,
-                     struct cm_reply *out)
-{
-    enum cm_verdict verdict = message_verdict(prospects, session->open_count);
-    char first_id[CM_DECISION_ID_CHARS + 1] = "";
-    const struct cm_prospect *first = NULL;
-    struct cm_reply_facts facts = {.url = session->filter->parts.settings->url, .decision_id = first_id};
-    for (size_t i = 0; i < session->open_count; i++) {
-        char id[CM_DECISION_ID_CHARS + 1];
-        struct cm_prospect *prospect = &prospects[i];
-        bool stands_in_the_way = !cm_prospect_lets_pass(prospect) && prospect->decision.verdict == verdict;
-        if (verdict != CM_VERDICT_ACCEPT && !prospect->observed && prospect->decision.verdict == CM_VERDICT_ACCEPT) {
-            prospect->decision.verdict = verdict;
-            prospect->decision.reason = CM_REASON_OTHER_RECIPIENT;
-        }
-        cm_book(session, &(struct cm_booking){prospect, &session->open[i], queue_id}, id);
-        if (!stands_in_the_way) {
-            continue;
-        }
-        if (first == NULL) {
-            first = prospect;
-            memcpy(first_id, id, sizeof(first_id));
-        }
-        if (facts.recipient_count < CM_REPLY_NAMED_RECIPIENTS) {
-            facts.recipients[facts.recipient_count++] = session->open[i].argument;
-        } else {
-            facts.more++;
-        }
-    }
-    if (first != NULL) {
-        facts.decision = &first->decision;
-        facts.purpose = first->purpose;
-        facts.tell_state = cm_session_is_own_sender(session, first->stream);
-        cm_reply_make(&facts, out);
-    }
-}
-
-/* Mail that no stream claims, and that carries the marks of bulk mail. It is judged as one message. LAW-14 */
-static void conclude_unclaimed(struct cm_session *session, struct cm_span queue_id, struct cm_reply *out)
+/* A message judged as one, because of what its headers say. */
+static void conclude_whole(struct cm_session *session, const struct cm_prospect *prospect, struct cm_span queue_id,
+                           struct cm_reply *out)
 {
     char id[CM_DECISION_ID_CHARS + 1];
-    struct cm_prospect prospect = cm_prospect_of_none(session, true);
-    if (prospect.decision.verdict == CM_VERDICT_ACCEPT) {
-        return;
-    }
-    cm_book(session, &(struct cm_booking){&prospect, NULL, queue_id}, id);
-    if (!cm_prospect_lets_pass(&prospect)) {
-        struct cm_reply_facts facts = {
-            .decision = &prospect.decision, .decision_id = id, .url = session->filter->parts.settings->url};
+    cm_book(session, &(struct cm_booking){.prospect = prospect, .queue_id = queue_id}, id);
+    cm_session_note(session, prospect, id, session->passed);
+    if (!cm_prospect_lets_pass(prospect)) {
+        struct cm_reply_facts facts = {.decision = &prospect->decision,
+                                       .purpose = prospect->purpose,
+                                       .decision_id = id,
+                                       .url = session->settings->url};
         cm_reply_make(&facts, out);
     }
 }
 
-void cm_session_end(struct cm_session *session, struct cm_span queue_id, struct cm_reply *out)
+/* Mail that no stream claims may carry the marks of bulk mail. LAW-14 */
+static void conclude_unclaimed(struct cm_session *session, struct cm_span queue_id, struct cm_reply *out)
 {
-    *out = (struct cm_reply){0};
-    cm_arena_reset(&session->scratch);
-    if (!cm_session_can_judge(session)) {
-        cm_conclude_blind(session, CM_SPAN(""), queue_id, out);
-        cm_session_reset(session);
+    struct cm_prospect prospect = cm_prospect_of_none(session, true);
+    if (prospect.decision.verdict != CM_VERDICT_ACCEPT) {
+        conclude_whole(session, &prospect, queue_id, out);
+    }
+}
+
+static void warn_of_dishonesty(const struct cm_session *session, size_t stream, struct cm_span queue_id)
+{
+    if (session->table->service_honesty == CM_HONESTY_LOG && cm_message_is_dishonest(session, stream)) {
+        cm_log(CM_LOG_WARNING, "%.*s: session=%s stream=%s: a service message carries the marks of bulk mail",
+               (int)queue_id.len, queue_id.p, session->id, session->table->streams[stream].name);
+    }
+}
+
+/* Mail that some stream claims: its recipients still open, and what the headers say of all of it. */
+static void conclude_claimed(struct cm_session *session, unsigned abilities, struct cm_span queue_id,
+                             struct cm_disposition *disposition)
+{
+    size_t stream = session->limit == CM_LIMIT_REACHED ? CM_NO_STREAM : final_stream(session);
+    struct cm_prospect fault = {0};
+    bool has_fault = stream != CM_NO_STREAM && cm_prospect_of_fault(session, stream, &fault);
+    warn_of_dishonesty(session, stream, queue_id);
+    if (session->open_count == 0) {
+        if (has_fault) {
+            conclude_whole(session, &fault, queue_id, &disposition->reply);
+        }
         return;
     }
-    bool claimed = session->claim.claimed || session->candidate_count > 0;
-    struct cm_prospect *prospects = session->open_count > 0 ? final_prospects(session) : NULL;
-    if (prospects != NULL) {
-        conclude(session, prospects, queue_id, out);
-    } else if (session->open_count > 0) {
-        cm_conclude_limit(session, &session->open[0], queue_id, out);
-    } else if (limit_matters(session, claimed)) {
-        cm_conclude_limit(session, &(struct cm_recipient){0}, queue_id, out);
-    } else if (!claimed) {
-        conclude_unclaimed(session, queue_id, out);
+    struct cm_conclusion conclusion = {.prospects = final_prospects(session, stream, has_fault ? &fault : NULL),
+                                       .is_whole = has_fault,
+                                       .abilities = abilities,
+                                       .queue_id = queue_id};
+    if (conclusion.prospects != NULL) {
+        cm_conclude_open(session, &conclusion, disposition);
+    } else {
+        cm_conclude_limit(session, &session->open[0], queue_id, &disposition->reply);
     }
-    cm_session_reset(session);
+}
+
+void cm_session_end(struct cm_session *session, struct cm_span queue_id, unsigned abilities,
+                    struct cm_disposition *disposition)
+{
+    bool claimed = session->claim.claimed || session->candidate_count > 0;
+    *disposition = (struct cm_disposition){0};
+    cm_arena_reset(&session->scratch);
+    session->deadline_ms = cm_enforce_clock_ms() + CM_BUDGET_END_MS;
+    if (!cm_session_can_judge(session)) {
+        cm_conclude_blind(session, CM_SPAN(""), queue_id, &disposition->reply);
+    } else if (session->open_count == 0 && limit_matters(session, claimed)) {
+        cm_conclude_limit(session, &(struct cm_recipient){0}, queue_id, &disposition->reply);
+    } else if (claimed) {
+        conclude_claimed(session, abilities, queue_id, disposition);
+    } else {
+        conclude_unclaimed(session, queue_id, &disposition->reply);
+    }
+    if (disposition->reply.code == NULL) {
+        cm_dispose_headers(session, disposition);
+    }
+    cm_session_forget(session);
+    if (disposition->removed_count == 0) {
+        cm_arena_reset(&session->scratch);
+    }
 }

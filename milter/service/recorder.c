@@ -14,23 +14,30 @@
 #define FLUSH_EVERY_MS 1000
 #define BATCH 256
 
-enum { MODE_APPLIED, MODE_OBSERVED, MODE_COUNT };
+#define NOTES_MAX 64
+#define FORGET_EVERY_S 3600 /* what is too old goes within the hour */
 
-/* One column a reason, and behind them one a trouble. */
-#define COLUMNS (CM_REASON_COUNT + CM_TROUBLE_COUNT)
+/* How far the day counters have come of one row of the tally. */
+struct flushed_row {
+    uint64_t applied[CM_REASON_COUNT];
+    uint64_t observed[CM_REASON_COUNT];
+};
 
 struct cm_recorder {
     struct cm_store *store;
-    const struct cm_settings *settings;
-    struct cm_declaration *declaration; /* of the writing thread */
-    unsigned partition;                 /* of our counters */
-    _Atomic uint64_t *counts;           /* [stream or none][mode][column], since the last flush */
+    struct cm_tally *tally;
+    unsigned partition;           /* of our counters */
+    struct flushed_row **flushed; /* one a row of the tally, made when it is needed; of the writing thread */
+    uint64_t flushed_troubles[CM_TROUBLE_COUNT];
     pthread_t thread;
     bool started;
-    enum cm_trouble troubled;   /* of the writing thread: what it warned of last */
-    enum cm_trouble undeclared; /* the same for the declaration, as the next */
-    enum cm_trouble unleft;     /* for uses */
-    pthread_mutex_t mutex;      /* guards all below */
+    enum cm_trouble troubled;    /* of the writing thread: what it warned of last */
+    enum cm_trouble undeclared;  /* the same for notes */
+    enum cm_trouble unleft;      /* for uses */
+    enum cm_trouble unforgotten; /* for what is to be forgotten */
+    time_t forgot_at;            /* monotonic; 0: never yet */
+    _Atomic unsigned keep_days;  /* 0: not told */
+    pthread_mutex_t mutex;       /* guards all below */
     pthread_cond_t wake;
     struct cm_record_entry *queue; /* ring */
     size_t head;
@@ -38,22 +45,12 @@ struct cm_recorder {
     uint64_t lost;
     struct cm_use *uses; /* in no order */
     size_t use_count;
+    struct cm_declaration *notes[NOTES_MAX]; /* oldest first; taken out by the writing thread only */
+    size_t note_count;
     bool stopping;
 };
 
-static size_t row_count(const struct cm_recorder *recorder)
-{
-    return recorder->settings->streams.count + 1;
-}
-
-static _Atomic uint64_t *counter_of(struct cm_recorder *recorder, size_t stream, bool observed, size_t column)
-{
-    size_t row = stream == CM_NO_STREAM ? recorder->settings->streams.count : stream;
-    return &recorder->counts[(row * MODE_COUNT + (observed ? MODE_OBSERVED : MODE_APPLIED)) * COLUMNS + column];
-}
-
-struct cm_recorder *cm_recorder_new(struct cm_store *store, const struct cm_settings *settings, uint32_t daemon,
-                                    struct cm_err *err)
+struct cm_recorder *cm_recorder_new(struct cm_store *store, struct cm_tally *tally, uint32_t daemon, struct cm_err *err)
 {
     struct cm_recorder *recorder = calloc(1, sizeof(*recorder));
     if (recorder == NULL) {
@@ -67,17 +64,13 @@ struct cm_recorder *cm_recorder_new(struct cm_store *store, const struct cm_sett
     (void)pthread_mutex_init(&recorder->mutex, NULL);
     (void)pthread_condattr_destroy(&attributes);
     recorder->store = store;
-    recorder->settings = settings;
+    recorder->tally = tally;
     recorder->partition = daemon % CM_PARTITIONS;
-    recorder->counts = calloc(row_count(recorder) * MODE_COUNT * COLUMNS, sizeof(*recorder->counts));
+    recorder->flushed = calloc(CM_TALLY_ROWS_MAX + 1, sizeof(struct flushed_row *));
     recorder->queue = calloc(CM_LIMIT_REFUSALS_QUEUED, sizeof(*recorder->queue));
     recorder->uses = calloc(CM_LIMIT_USES_QUEUED, sizeof(*recorder->uses));
-    recorder->declaration = cm_declaration_new("consent-milter", settings, err);
-    if (recorder->counts == NULL || recorder->queue == NULL || recorder->uses == NULL ||
-        recorder->declaration == NULL) {
-        if (recorder->declaration != NULL) {
-            cm_err_set(err, "out of memory");
-        }
+    if (recorder->flushed == NULL || recorder->queue == NULL || recorder->uses == NULL) {
+        cm_err_set(err, "out of memory");
         cm_recorder_free(recorder);
         return NULL;
     }
@@ -86,11 +79,7 @@ struct cm_recorder *cm_recorder_new(struct cm_store *store, const struct cm_sett
 
 void cm_recorder_add(struct cm_recorder *recorder, const struct cm_record_entry *entry)
 {
-    atomic_fetch_add(counter_of(recorder, entry->stream, entry->observed, entry->decision.reason), 1);
-    if (entry->decision.reason == CM_REASON_TROUBLE) {
-        atomic_fetch_add(counter_of(recorder, CM_NO_STREAM, false, CM_REASON_COUNT + (size_t)entry->decision.trouble),
-                         1);
-    }
+    cm_tally_count(recorder->tally, entry->row, &entry->decision, entry->observed);
     if (entry->decision.verdict != CM_VERDICT_REFUSE) {
         return;
     }
@@ -105,6 +94,27 @@ void cm_recorder_add(struct cm_recorder *recorder, const struct cm_record_entry 
         recorder->lost++;
     }
     (void)pthread_mutex_unlock(&recorder->mutex);
+}
+
+void cm_recorder_keep(struct cm_recorder *recorder, unsigned days)
+{
+    if (recorder != NULL) {
+        atomic_store(&recorder->keep_days, days);
+    }
+}
+
+void cm_recorder_note(struct cm_recorder *recorder, struct cm_declaration *declaration)
+{
+    (void)pthread_mutex_lock(&recorder->mutex);
+    bool fits = declaration != NULL && recorder->note_count < NOTES_MAX;
+    if (fits) {
+        recorder->notes[recorder->note_count++] = declaration;
+    }
+    (void)pthread_mutex_unlock(&recorder->mutex);
+    if (declaration != NULL && !fits) {
+        cm_log(CM_LOG_WARNING, "a note of what changed here is lost to the ledger: too many wait for the store");
+        cm_declaration_free(declaration);
+    }
 }
 
 void cm_recorder_use(struct cm_recorder *recorder, const struct cm_use *use)
@@ -132,14 +142,8 @@ static json_t *record_json(const struct cm_decision *decision)
                      (json_int_t)record->expiry_s, "ledger", ledger);
 }
 
-static const char *stream_name(const struct cm_recorder *recorder, size_t stream)
-{
-    return stream == CM_NO_STREAM ? "-" : recorder->settings->streams.streams[stream].name;
-}
-
 /* The document of a kept refusal. What is not ASCII in a login is replaced: JSON wants UTF-8 and gets it. */
-static void format_refusal(const struct cm_recorder *recorder, const struct cm_record_entry *entry,
-                           struct cm_refusal *out)
+static void format_refusal(const struct cm_record_entry *entry, struct cm_refusal *out)
 {
     char at[CM_TIME_TEXT_BYTES];
     cm_time_format(entry->id.at, at);
@@ -147,12 +151,13 @@ static void format_refusal(const struct cm_recorder *recorder, const struct cm_r
     out->partition = entry->id.partition;
     out->document[0] = '\0';
     json_t *document = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s}", "at", at, "verdict",
-        cm_verdict_name(entry->decision.verdict), "reason", cm_reason_name(entry->decision.reason), "mode",
-        entry->observed ? "observe" : "enforce", "stream", stream_name(recorder, entry->stream), "purpose",
-        entry->purpose, "subject", entry->subject, "session", entry->session, "queue_id", entry->queue_id, "client",
-        entry->client, "auth", entry->auth, "record", record_json(&entry->decision), "configuration",
-        recorder->settings->sha256);
+        "{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:s, s:i}", "at", at,
+        "verdict", cm_verdict_name(entry->decision.verdict), "reason", cm_reason_name(entry->decision.reason), "law",
+        (int)cm_reason_law(entry->decision.reason), "mode", entry->observed ? "observe" : "enforce", "stream",
+        entry->row->name, "purpose", entry->purpose, "subject", entry->subject, "session", entry->session, "queue_id",
+        entry->queue_id, "client", entry->client, "auth", entry->auth, "daemon", entry->daemon, "local",
+        (int)entry->local, "why", entry->why, "record", record_json(&entry->decision), "configuration",
+        entry->configuration, "generation", (int)entry->generation);
     if (document != NULL) {
         size_t len = json_dumpb(document, out->document, sizeof(out->document) - 1, JSON_COMPACT | JSON_ENSURE_ASCII);
         out->document[len < sizeof(out->document) ? len : 0] = '\0';
@@ -160,38 +165,88 @@ static void format_refusal(const struct cm_recorder *recorder, const struct cm_r
     }
 }
 
-static void name_count(const struct cm_recorder *recorder, size_t row, size_t mode, size_t column, struct cm_text *name)
+/* One counter that has grown since it was flushed. */
+struct growth {
+    uint64_t *flushed; /* to move on by `count`, once it is written */
+    uint64_t count;
+};
+
+struct buffers {
+    struct cm_record_entry entries[BATCH];
+    struct cm_refusal refusals[BATCH];
+    struct cm_day_count counts[BATCH];
+    struct growth growths[BATCH];
+    size_t count;
+    struct cm_use uses[BATCH];
+};
+
+/* Adds a counter if it has grown. False if the buffers are full. */
+static bool take_growth(struct buffers *buffers, uint64_t now, uint64_t *flushed, const char *stream,
+                        const char *verdict, const char *reason)
 {
-    const char *stream = stream_name(recorder, row == recorder->settings->streams.count ? CM_NO_STREAM : row);
-    if (column >= CM_REASON_COUNT) {
-        cm_text_add_format(name, "-:trouble:%s", cm_trouble_name((enum cm_trouble)(column - CM_REASON_COUNT)));
-        return;
+    if (now == *flushed) {
+        return true;
     }
-    enum cm_reason reason = (enum cm_reason)column;
-    const char *verdict = reason < CM_REASON_NO_CONSENT ? "accept" : reason < CM_REASON_TROUBLE ? "refuse" : "defer";
-    cm_text_add_format(name, "%s:%s:%s", stream, mode == MODE_OBSERVED ? "observe" : verdict, cm_reason_name(reason));
+    if (buffers->count == BATCH) {
+        return false;
+    }
+    struct cm_day_count *out = &buffers->counts[buffers->count];
+    struct cm_text name = cm_text_over(out->name, sizeof(out->name));
+    cm_text_add_format(&name, "%s:%s:%s", stream, verdict, reason);
+    out->count = now - *flushed;
+    buffers->growths[buffers->count++] = (struct growth){flushed, out->count};
+    return true;
 }
 
-/* Takes up to `max` counters that are not zero. */
-static size_t take_counts(struct cm_recorder *recorder, struct cm_day_count *out, size_t *out_cells, size_t max)
+static const char *verdict_of(enum cm_reason reason)
 {
-    size_t taken = 0;
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-    size_t cells = row_count(recorder) * MODE_COUNT * COLUMNS;
-    for (size_t cell = 0; cell < cells && taken < max; cell++) {
-        if (atomic_load(&recorder->counts[cell]) == 0) { /* reading leaves untouched memory untouched */
-            continue;
-        }
-        uint64_t count = atomic_exchange(&recorder->counts[cell], 0);
-        struct cm_text name = cm_text_over(out[taken].name, sizeof(out[taken].name));
-        cm_time_day((cm_ms)now.tv_sec * 1000, out[taken].day);
-        name_count(recorder, cell / COLUMNS / MODE_COUNT, cell / COLUMNS % MODE_COUNT, cell % COLUMNS, &name);
-        out[taken].count = count;
-        out_cells[taken] = cell;
-        taken++;
+    return cm_verdict_name(reason < CM_REASON_NO_CONSENT ? CM_VERDICT_ACCEPT
+                           : reason < CM_REASON_TROUBLE  ? CM_VERDICT_REFUSE
+                                                         : CM_VERDICT_DEFER);
+}
+
+static bool take_row(struct buffers *buffers, struct cm_tally_row *row, struct flushed_row *flushed)
+{
+    bool fits = true;
+    for (size_t i = 0; fits && i < CM_REASON_COUNT; i++) {
+        enum cm_reason reason = (enum cm_reason)i;
+        const char *name = cm_reason_name(reason);
+        fits = take_growth(buffers, atomic_load(&row->applied[i]), &flushed->applied[i], row->name, verdict_of(reason),
+                           name) &&
+               take_growth(buffers, atomic_load(&row->observed[i]), &flushed->observed[i], row->name, "observe", name);
     }
-    return taken;
+    return fits;
+}
+
+/* Fills the buffers with the counters that have grown; what finds no room or memory is taken the next time. */
+static void take_counts(struct cm_recorder *recorder, struct buffers *buffers)
+{
+    struct timespec now;
+    struct cm_tally_row *row;
+    bool fits = true;
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
+    buffers->count = 0;
+    for (size_t i = 0; fits && (row = cm_tally_at(recorder->tally, i)) != NULL; i++) {
+        if (recorder->flushed[i] == NULL) {
+            recorder->flushed[i] = calloc(1, sizeof(struct flushed_row));
+        }
+        fits = recorder->flushed[i] == NULL || take_row(buffers, row, recorder->flushed[i]);
+    }
+    for (size_t i = 0; fits && i < CM_TROUBLE_COUNT; i++) {
+        enum cm_trouble trouble = (enum cm_trouble)i;
+        fits = take_growth(buffers, cm_tally_troubles(recorder->tally, trouble), &recorder->flushed_troubles[i],
+                           CM_TALLY_NO_STREAM, "trouble", cm_trouble_name(trouble));
+    }
+    for (size_t i = 0; i < buffers->count; i++) {
+        cm_time_day((cm_ms)now.tv_sec * 1000, buffers->counts[i].day);
+    }
+}
+
+static void counts_are_written(struct buffers *buffers)
+{
+    for (size_t i = 0; i < buffers->count; i++) {
+        *buffers->growths[i].flushed += buffers->growths[i].count;
+    }
 }
 
 static size_t peek_refusals(struct cm_recorder *recorder, struct cm_record_entry *out, size_t max)
@@ -226,14 +281,6 @@ static void note_lost(struct cm_recorder *recorder, size_t n)
     (void)pthread_mutex_unlock(&recorder->mutex);
 }
 
-struct buffers {
-    struct cm_record_entry entries[BATCH];
-    struct cm_refusal refusals[BATCH];
-    struct cm_day_count counts[BATCH];
-    size_t cells[BATCH];
-    struct cm_use uses[BATCH];
-};
-
 /* Warns once, until it works again or fails otherwise. */
 static void warn(enum cm_trouble *last, enum cm_trouble trouble, const char *what, const struct cm_err *err)
 {
@@ -263,13 +310,48 @@ static bool leave_uses(struct cm_recorder *recorder, struct cm_use *batch)
     return more && trouble == CM_TROUBLE_NONE;
 }
 
-/* LAW-16: the configuration that we work by, as soon as the store can take it. */
-static void declare(struct cm_recorder *recorder)
+/* LAW-16: what we go by, oldest first, as soon as the store can take it. */
+static void write_notes(struct cm_recorder *recorder)
 {
     struct cm_err err = {{0}};
-    enum cm_trouble trouble = cm_declaration_write(recorder->declaration, recorder->store, &err);
+    enum cm_trouble trouble = CM_TROUBLE_NONE;
+    while (trouble == CM_TROUBLE_NONE) {
+        (void)pthread_mutex_lock(&recorder->mutex);
+        struct cm_declaration *first = recorder->note_count > 0 ? recorder->notes[0] : NULL;
+        (void)pthread_mutex_unlock(&recorder->mutex);
+        if (first == NULL) {
+            return;
+        }
+        trouble = cm_declaration_write(first, recorder->store, &err);
+        if (trouble != CM_TROUBLE_NONE) {
+            warn(&recorder->undeclared, trouble, "the declaration of the configuration", &err);
+            return;
+        }
+        recorder->undeclared = CM_TROUBLE_NONE;
+        (void)pthread_mutex_lock(&recorder->mutex);
+        recorder->note_count--;
+        memmove(recorder->notes, recorder->notes + 1, recorder->note_count * sizeof(struct cm_declaration *));
+        (void)pthread_mutex_unlock(&recorder->mutex);
+        cm_declaration_free(first);
+    }
+}
+
+/* Refusals that are older than the configuration says, of all daemons; whoever comes first does it. */
+static void forget_refusals(struct cm_recorder *recorder)
+{
+    struct timespec now;
+    struct cm_err err = {{0}};
+    unsigned days = atomic_load(&recorder->keep_days);
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+    if (days == 0 || (recorder->forgot_at != 0 && now.tv_sec - recorder->forgot_at < FORGET_EVERY_S)) {
+        return;
+    }
+    recorder->forgot_at = now.tv_sec; /* also on failure: it is not urgent */
+    enum cm_trouble trouble = cm_store_forget_refusals(recorder->store, days, &err);
     if (trouble != CM_TROUBLE_NONE) {
-        warn(&recorder->undeclared, trouble, "the declaration of the configuration", &err);
+        warn(&recorder->unforgotten, trouble, "the time of explain_days", &err);
+    } else {
+        recorder->unforgotten = CM_TROUBLE_NONE;
     }
 }
 
@@ -278,18 +360,19 @@ static bool flush_batch(struct cm_recorder *recorder, struct buffers *buffers, b
 {
     struct cm_err err;
     size_t refusals = peek_refusals(recorder, buffers->entries, BATCH);
-    size_t counts = take_counts(recorder, buffers->counts, buffers->cells, BATCH);
-    if (refusals == 0 && counts == 0) {
+    take_counts(recorder, buffers);
+    if (refusals == 0 && buffers->count == 0) {
         return false;
     }
     for (size_t i = 0; i < refusals; i++) {
-        format_refusal(recorder, &buffers->entries[i], &buffers->refusals[i]);
+        format_refusal(&buffers->entries[i], &buffers->refusals[i]);
     }
     bool sent = false;
     enum cm_trouble trouble = cm_store_record(recorder->store, recorder->partition, buffers->refusals, refusals,
-                                              buffers->counts, counts, &sent, &err);
+                                              buffers->counts, buffers->count, &sent, &err);
     if (trouble == CM_TROUBLE_NONE) {
         drop_refusals(recorder, refusals);
+        counts_are_written(buffers);
         recorder->troubled = CM_TROUBLE_NONE;
         return true;
     }
@@ -298,10 +381,7 @@ static bool flush_batch(struct cm_recorder *recorder, struct buffers *buffers, b
     if (sent) { /* some of it may stand in the store: better lost than counted twice */
         note_lost(recorder, refusals);
         drop_refusals(recorder, refusals);
-        return false;
-    }
-    for (size_t i = 0; i < counts; i++) {
-        atomic_fetch_add(&recorder->counts[buffers->cells[i]], buffers->counts[i].count);
+        counts_are_written(buffers);
     }
     return false;
 }
@@ -313,7 +393,7 @@ static void *run(void *context)
     bool stopping = buffers == NULL;
     bool failing = false; /* then a full queue is no reason to hurry */
     while (!stopping) {
-        declare(recorder);
+        write_notes(recorder);
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until); /* cannot fail for this clock */
         until.tv_sec += FLUSH_EVERY_MS / 1000;
@@ -328,6 +408,7 @@ static void *run(void *context)
         }
         while (leave_uses(recorder, buffers->uses)) {
         }
+        forget_refusals(recorder);
     }
     free(buffers);
     return NULL;
@@ -357,9 +438,14 @@ void cm_recorder_free(struct cm_recorder *recorder)
     }
     (void)pthread_cond_destroy(&recorder->wake);
     (void)pthread_mutex_destroy(&recorder->mutex);
-    cm_declaration_free(recorder->declaration);
+    for (size_t i = 0; i < recorder->note_count; i++) {
+        cm_declaration_free(recorder->notes[i]);
+    }
+    for (size_t i = 0; recorder->flushed != NULL && i <= CM_TALLY_ROWS_MAX; i++) {
+        free(recorder->flushed[i]);
+    }
+    free(recorder->flushed);
     free(recorder->uses);
     free(recorder->queue);
-    free((void *)recorder->counts);
     free(recorder);
 }

@@ -14,24 +14,56 @@ struct cm_filter *cm_filter_new(const struct cm_filter_parts *parts)
     struct cm_filter *filter = calloc(1, sizeof(*filter));
     if (filter != NULL) {
         filter->parts = *parts;
+        cm_recorder_keep(parts->recorder, parts->generation->settings->explain_days);
+        filter->generation = cm_generation_ref(parts->generation);
+        (void)pthread_mutex_init(&filter->mutex, NULL); /* cannot fail with these attributes */
     }
     return filter;
 }
 
 void cm_filter_free(struct cm_filter *filter)
 {
-    free(filter);
+    if (filter != NULL) {
+        cm_generation_unref(filter->generation);
+        cm_overrides_free(&filter->overrides);
+        (void)pthread_mutex_destroy(&filter->mutex);
+        free(filter);
+    }
 }
 
-struct cm_session *cm_session_new(struct cm_filter *filter)
+struct cm_generation *cm_filter_generation(struct cm_filter *filter)
+{
+    (void)pthread_mutex_lock(&filter->mutex);
+    struct cm_generation *generation = cm_generation_ref(filter->generation);
+    (void)pthread_mutex_unlock(&filter->mutex);
+    return generation;
+}
+
+void cm_filter_install(struct cm_filter *filter, struct cm_generation *generation)
+{
+    (void)pthread_mutex_lock(&filter->mutex);
+    struct cm_generation *old = filter->generation;
+    filter->generation = cm_generation_ref(generation);
+    struct cm_view *view = filter->overrides.view;
+    filter->overrides.view = NULL; /* of the old generation; the next session makes one */
+    (void)pthread_mutex_unlock(&filter->mutex);
+    cm_view_unref(view);
+    cm_generation_unref(old);
+    cm_recorder_keep(filter->parts.recorder, generation->settings->explain_days);
+}
+
+struct cm_session *cm_session_new(struct cm_filter *filter, struct cm_generation *generation)
 {
     struct cm_session *session = calloc(1, sizeof(*session));
     if (session == NULL) {
         return NULL;
     }
+    session->generation = cm_generation_ref(generation);
+    session->settings = generation->settings;
+    session->table = &session->settings->streams;
     session->filter = filter;
     session->hasher = cm_keys_hasher(filter->parts.keys, &session->peppers);
-    session->candidates = calloc(filter->parts.settings->streams.count + 1, sizeof(*session->candidates));
+    session->candidates = calloc(session->settings->streams.count + 1, sizeof(*session->candidates));
     cm_arena_init(&session->arena, CM_LIMIT_MESSAGE_BYTES);
     cm_arena_init(&session->scratch, CM_LIMIT_SCRATCH_BYTES);
     if (session->hasher == NULL || session->candidates == NULL) {
@@ -52,6 +84,8 @@ void cm_session_free(struct cm_session *session)
     cm_arena_done(&session->scratch);
     cm_hasher_free(session->hasher);
     free(session->candidates);
+    cm_view_unref(session->view);
+    cm_generation_unref(session->generation);
     free(session);
 }
 
@@ -69,8 +103,13 @@ void cm_session_connect(struct cm_session *session, struct cm_span daemon, struc
 
 void cm_session_reset(struct cm_session *session)
 {
-    cm_arena_reset(&session->arena);
+    cm_session_forget(session);
     cm_arena_reset(&session->scratch);
+}
+
+void cm_session_forget(struct cm_session *session)
+{
+    cm_arena_reset(&session->arena);
     session->in_message = false;
     session->local = false;
     session->auth[0] = '\0';
@@ -84,14 +123,20 @@ void cm_session_reset(struct cm_session *session)
     session->headers = NULL;
     session->header_count = 0;
     session->header_room = 0;
+    session->header_bytes = 0;
     session->limit = CM_LIMIT_UNREACHED;
+    session->passed = 0;
+    session->permitted = 0;
+    session->forged = 0;
+    session->would_be = (struct cm_would_be){0};
 }
 
 void cm_session_mail(struct cm_session *session, struct cm_span argument, struct cm_span auth, bool local)
 {
-    const struct cm_stream_table *table = &session->filter->parts.settings->streams;
     struct cm_address address;
     cm_session_reset(session);
+    session->knows_modes = cm_session_look(session);
+    const struct cm_stream_table *table = session->table;
     session->in_message = true;
     session->local = local;
     session->auth_is_whole = cm_copy(session->auth, sizeof(session->auth), auth);
@@ -108,7 +153,7 @@ void cm_session_mail(struct cm_session *session, struct cm_span argument, struct
     session->candidate_count = cm_stream_candidates(table, &facts, cm_span_of(session->mail_from), session->candidates,
                                                     &session->claim);
     for (size_t i = 0; i < session->candidate_count; i++) {
-        if (table->streams[session->candidates[i]].class != CM_CLASS_SERVICE) {
+        if (table->streams[session->candidates[i]].class != CM_CLASS_SERVICE || table->service_stops != 0) {
             session->concerns_subjects = true;
         }
     }
@@ -183,10 +228,9 @@ static size_t collect_prospects(struct cm_session *session, struct cm_recipient 
 /*
  * What can be said at RCPT: the prospect to act on now, or NULL to wait for the end of the message. DESIGN 4
  */
-static const struct cm_prospect *early_prospect(const struct cm_session *session, const struct cm_prospect *prospects,
-                                                size_t count)
+static struct cm_prospect *early_prospect(const struct cm_session *session, struct cm_prospect *prospects, size_t count)
 {
-    const struct cm_prospect *defer = NULL;
+    struct cm_prospect *defer = NULL;
     if (session->local) {
         return NULL; /* a refused RCPT of the sendmail command would wedge the message in maildrop */
     }
@@ -214,14 +258,12 @@ static void reply_to_one(const struct cm_session *session, const struct cm_prosp
         .recipient_count = 1,
         .purpose = prospect->purpose,
         .decision_id = id,
-        .url = session->filter->parts.settings->url,
+        .url = session->settings->url,
         .tell_state = cm_session_is_own_sender(session, prospect->stream),
     };
     cm_reply_make(&facts, out);
 }
 
-/* Room for one more item in a list that lives in the message's arena: doubles it when it is full. False at the ceiling.
- */
 bool cm_make_room(struct cm_arena *arena, void **items, size_t item_size, size_t count, size_t *room, size_t max)
 {
     if (count >= max) {
@@ -252,7 +294,7 @@ static bool keep_open(struct cm_session *session, const struct cm_recipient *rec
     struct cm_span rcpt_addr = cm_arena_copy(&session->arena, recipient->rcpt_addr);
     if (copy.p == NULL || rcpt_addr.p == NULL ||
         !cm_make_room(&session->arena, &items, sizeof(*session->open), session->open_count, &session->open_room,
-                      CM_LIMIT_OPEN_RECIPIENTS)) {
+                      session->settings->limits.recipients)) {
         return false;
     }
     session->open = items;
@@ -263,12 +305,10 @@ static bool keep_open(struct cm_session *session, const struct cm_recipient *rec
     return true;
 }
 
-/* LAW-2: observed if nothing that the message may still belong to is enforced. */
-static bool all_observe(const struct cm_session *session)
+bool cm_session_only_observes(const struct cm_session *session)
 {
-    const struct cm_stream_table *table = &session->filter->parts.settings->streams;
     for (size_t i = 0; i < session->candidate_count; i++) {
-        if (table->streams[session->candidates[i]].mode != CM_MODE_OBSERVE) {
+        if (session->table->streams[session->candidates[i]].mode != CM_MODE_OBSERVE) {
             return false;
         }
     }
@@ -280,7 +320,7 @@ struct cm_prospect cm_prospect_of_limit(const struct cm_session *session)
     return (struct cm_prospect){
         .stream = CM_NO_STREAM,
         .known = true,
-        .observed = all_observe(session),
+        .observed = cm_session_only_observes(session),
         .decision = cm_decision_of(CM_VERDICT_DEFER, CM_REASON_LIMIT),
     };
 }
@@ -291,16 +331,16 @@ void cm_conclude_limit(struct cm_session *session, const struct cm_recipient *re
 {
     char id[CM_DECISION_ID_CHARS + 1];
     struct cm_prospect prospect = cm_prospect_of_limit(session);
-    cm_book(session, &(struct cm_booking){&prospect, recipient, queue_id}, id);
+    cm_book(session, &(struct cm_booking){.prospect = &prospect, .recipient = recipient, .queue_id = queue_id}, id);
+    cm_session_note(session, &prospect, id, 1);
     if (!prospect.observed) {
         reply_to_one(session, &prospect, recipient->argument, id, out);
     }
 }
 
-/* False if we do not know who sends: a fact of the session did not fit its room, or there was no MAIL. LAW-1 */
 bool cm_session_can_judge(const struct cm_session *session)
 {
-    return session->in_message && session->facts_are_whole && session->auth_is_whole;
+    return session->in_message && session->knows_modes && session->facts_are_whole && session->auth_is_whole;
 }
 
 void cm_conclude_blind(struct cm_session *session, struct cm_span argument, struct cm_span queue_id,
@@ -310,20 +350,59 @@ void cm_conclude_blind(struct cm_session *session, struct cm_span argument, stru
     struct cm_prospect prospect = {
         .stream = CM_NO_STREAM,
         .known = true,
-        .observed = session->filter->parts.settings->streams.mode == CM_MODE_OBSERVE,
+        .observed = session->table->mode == CM_MODE_OBSERVE,
         .decision = cm_decision_trouble(CM_TROUBLE_INTERNAL),
     };
     struct cm_recipient recipient = {.argument = argument};
-    cm_book(session, &(struct cm_booking){&prospect, &recipient, queue_id}, id);
+    cm_book(session, &(struct cm_booking){.prospect = &prospect, .recipient = &recipient, .queue_id = queue_id}, id);
+    cm_session_note(session, &prospect, id, 1);
     if (!prospect.observed) {
         reply_to_one(session, &prospect, argument, id, out);
+    }
+}
+
+/* One more recipient than its message may have, of those permitted. The count is of the message, so that it holds
+ * also for those who wait for its end. */
+void cm_session_count_permitted(struct cm_session *session, struct cm_prospect *prospect)
+{
+    unsigned max = prospect->stream != CM_NO_STREAM ? session->table->streams[prospect->stream].max_recipients : 0;
+    if (prospect->decision.verdict == CM_VERDICT_ACCEPT && max > 0 && ++session->permitted > max) {
+        prospect->decision = cm_decision_of(CM_VERDICT_REFUSE, CM_REASON_TOO_MANY_RECIPIENTS);
+    }
+}
+
+void cm_session_note(struct cm_session *session, const struct cm_prospect *prospect, const char *id, size_t recipients)
+{
+    struct cm_would_be *would_be = &session->would_be;
+    if (!prospect->observed || prospect->decision.verdict == CM_VERDICT_ACCEPT) {
+        return;
+    }
+    if (would_be->recipients == 0) {
+        would_be->verdict = prospect->decision.verdict;
+        would_be->reason = prospect->decision.reason;
+        (void)cm_copy(would_be->id, sizeof(would_be->id), cm_span_of(id)); /* same size */
+    }
+    would_be->recipients += recipients;
+}
+
+/* What is decided at RCPT: booked, and answered if it stands in the way. */
+static void conclude_early(struct cm_session *session, struct cm_prospect *prospect,
+                           const struct cm_recipient *recipient, struct cm_span queue_id, struct cm_reply *out)
+{
+    char id[CM_DECISION_ID_CHARS + 1];
+    cm_session_count_permitted(session, prospect);
+    cm_book(session, &(struct cm_booking){.prospect = prospect, .recipient = recipient, .queue_id = queue_id}, id);
+    cm_session_note(session, prospect, id, 1);
+    if (cm_prospect_lets_pass(prospect)) {
+        session->passed++;
+    } else {
+        reply_to_one(session, prospect, recipient->argument, id, out);
     }
 }
 
 void cm_session_rcpt(struct cm_session *session, struct cm_span argument, struct cm_span rcpt_addr,
                      struct cm_span queue_id, struct cm_reply *out)
 {
-    char id[CM_DECISION_ID_CHARS + 1];
     struct cm_prospect *prospects = NULL;
     *out = (struct cm_reply){0};
     cm_arena_reset(&session->scratch);
@@ -334,27 +413,23 @@ void cm_session_rcpt(struct cm_session *session, struct cm_span argument, struct
         return;
     }
     if (!session->claim.claimed && session->candidate_count == 0) {
+        session->passed++;
         return; /* not ours; bulk marks, if they matter, are looked for at the end */
     }
     if (session->peppers != cm_keys_in_use(session->filter->parts.keys)) {
         (void)renew_hasher(session); /* the old one serves as long as the store needs no other */
     }
+    session->deadline_ms = cm_enforce_clock_ms() + CM_BUDGET_RCPT_MS;
     struct cm_recipient recipient = read_recipient(session, argument, rcpt_addr);
     size_t count = collect_prospects(session, &recipient, &prospects);
-    const struct cm_prospect *prospect = count > 0 ? early_prospect(session, prospects, count) : NULL;
-    if (prospect == NULL) {
-        if (count > 0 && keep_open(session, &recipient)) {
-            return;
-        }
-        if (session->local) {
-            session->limit = CM_LIMIT_REACHED; /* said at the end of the message */
-        } else {
-            cm_conclude_limit(session, &recipient, queue_id, out);
-        }
+    struct cm_prospect *prospect = count > 0 ? early_prospect(session, prospects, count) : NULL;
+    if (prospect != NULL) {
+        conclude_early(session, prospect, &recipient, queue_id, out);
+    } else if (count > 0 && keep_open(session, &recipient)) {
         return;
-    }
-    cm_book(session, &(struct cm_booking){prospect, &recipient, queue_id}, id);
-    if (!cm_prospect_lets_pass(prospect)) {
-        reply_to_one(session, prospect, argument, id, out);
+    } else if (session->local) {
+        session->limit = CM_LIMIT_REACHED; /* said at the end of the message */
+    } else {
+        cm_conclude_limit(session, &recipient, queue_id, out);
     }
 }

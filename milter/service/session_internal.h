@@ -3,14 +3,31 @@
 #ifndef SERVICE_SESSION_INTERNAL_H
 #define SERVICE_SESSION_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "core/address.h"
 #include "service/enforce.h"
 #include "service/session.h"
 
+/* A generation's streams with the modes that were set at run time. */
+struct cm_view;
+struct cm_override;
+
+struct cm_overrides {
+    struct cm_override *items; /* of single streams */
+    size_t count;
+    enum cm_mode all;         /* UNSET: none */
+    struct cm_view *view;     /* of the newest generation that asked; NULL: to be made */
+    _Atomic unsigned version; /* a session that saw another one looks again */
+};
+
 struct cm_filter {
     struct cm_filter_parts parts;
+    pthread_mutex_t mutex;            /* guards the next two, but for the version */
+    struct cm_generation *generation; /* of connections that negotiate now */
+    struct cm_overrides overrides;
+    atomic_bool told_of_mixed;  /* that the MTA cannot remove or quarantine */
     _Atomic uint64_t decisions; /* counter of decision ids */
     _Atomic uint64_t sessions;
     _Atomic int64_t warned_at_s[CM_TROUBLE_COUNT]; /* last warning of each trouble: at most one a second */
@@ -26,8 +43,23 @@ struct cm_recipient {
 
 enum cm_limit { CM_LIMIT_UNREACHED = 0, CM_LIMIT_REACHED };
 
+#define CM_STATUS_BYTES 160
+
+/* What observing has let pass: the first decision and how many recipients there are. */
+struct cm_would_be {
+    size_t recipients; /* 0: none */
+    enum cm_verdict verdict;
+    enum cm_reason reason;
+    char id[CM_DECISION_ID_CHARS + 1];
+};
+
 struct cm_session {
     struct cm_filter *filter;
+    struct cm_generation *generation;    /* that the connection negotiated by */
+    const struct cm_settings *settings;  /* of the generation */
+    const struct cm_stream_table *table; /* its streams, with the modes of this message */
+    struct cm_view *view;                /* that holds the table; NULL: it is that of the settings */
+    unsigned version;                    /* of the overrides in it */
     struct cm_hasher *hasher;
     uint32_t peppers; /* those of the hasher, as cm_keys_in_use tells */
     /* per connection */
@@ -55,7 +87,17 @@ struct cm_session {
     struct cm_header *headers;
     size_t header_count;
     size_t header_room;
+    size_t header_bytes; /* of those kept */
     enum cm_limit limit; /* a ceiling was reached: the message is deferred at its end */
+    bool knows_modes;    /* false: without memory for them nobody knows whether to observe */
+    int64_t deadline_ms; /* of what is asked now */
+    size_t passed;       /* recipients that went on at RCPT and are not open */
+    size_t permitted;    /* of a stream with a ceiling */
+    size_t forged;       /* X-Consent-Status headers that came with the message */
+    struct cm_would_be would_be;
+    /* told with the last message's end */
+    char quarantine[CM_STATUS_BYTES];
+    char status[CM_STATUS_BYTES];
 };
 
 /* What one candidate stream, or belonging to none, means for one recipient. */
@@ -90,6 +132,7 @@ struct cm_booking {
     const struct cm_prospect *prospect;
     const struct cm_recipient *recipient;
     struct cm_span queue_id;
+    const char *action; /* what is done about it but refusing; NULL: nothing */
 };
 void cm_book(struct cm_session *session, const struct cm_booking *booking, char out_id[CM_DECISION_ID_CHARS + 1]);
 
@@ -105,6 +148,45 @@ bool cm_make_room(struct cm_arena *arena, void **items, size_t item_size, size_t
 
 /* False if we do not know who sends: a fact of the session did not fit its room, or there was no MAIL. LAW-1 */
 bool cm_session_can_judge(const struct cm_session *session);
+
+/* Makes a permitted recipient beyond the stream's max_recipients a refused one. Call once for each. */
+void cm_session_count_permitted(struct cm_session *session, struct cm_prospect *prospect);
+
+/* Remembers for the status header what would have been refused or deferred. */
+void cm_session_note(struct cm_session *session, const struct cm_prospect *prospect, const char *id, size_t recipients);
+
+/* Takes the modes of now for the next message. False without memory: those of before stand. */
+bool cm_session_look(struct cm_session *session);
+/* NULL is harmless. */
+void cm_view_unref(struct cm_view *view);
+void cm_overrides_free(struct cm_overrides *overrides);
+
+/* What the headers say against a whole message of this stream: a refusal. False if they say nothing. */
+bool cm_prospect_of_fault(const struct cm_session *session, size_t stream, struct cm_prospect *out);
+/* True if headers of this stream's mail may say it. */
+bool cm_message_may_have_fault(const struct cm_session *session, size_t stream);
+/* True for a service message with the marks of a campaign, unless nobody wants to know. */
+bool cm_message_is_dishonest(const struct cm_session *session, size_t stream);
+
+/* True if nothing that the message may still belong to is enforced. LAW-2 */
+bool cm_session_only_observes(const struct cm_session *session);
+/* As reset, but what lives in scratch stays. */
+void cm_session_forget(struct cm_session *session);
+
+/*
+ * Concludes the open recipients (at least one), now that `prospects` are final: counts, books and logs them, and says
+ * what becomes of the message. `is_whole`: the message as a whole is refused, whatever `mixed` says.
+ */
+struct cm_conclusion {
+    struct cm_prospect *prospects;
+    bool is_whole;
+    unsigned abilities;
+    struct cm_span queue_id;
+};
+void cm_conclude_open(struct cm_session *session, const struct cm_conclusion *conclusion,
+                      struct cm_disposition *disposition);
+/* Fills in what is done to the headers of a message that goes. */
+void cm_dispose_headers(struct cm_session *session, struct cm_disposition *disposition);
 
 /* A ceiling of ours was reached: this recipient, or the message, is deferred. */
 struct cm_prospect cm_prospect_of_limit(const struct cm_session *session);

@@ -84,7 +84,7 @@ struct cm_key {
     enum cm_key_type type;
     bool required;
     bool may_hold_secret; /* a text with '@' is not repeated in messages */
-    unsigned min;         /* of numbers, or bytes of a text */
+    unsigned min;         /* of numbers, bytes of a text, or WORDS */
     unsigned max;         /* likewise; of PATTERNS how many, 0: CM_SETTINGS_LIST_VALUES */
     size_t offset;        /* of the value in what the table fills */
     const char *text;     /* default of TEXT and PARSED; NULL: NULL */
@@ -157,6 +157,8 @@ const char *cm_problem_of_header_name(const char *text);
 const char *cm_problem_of_session_pattern(const char *text);
 const char *cm_problem_of_mail_from_pattern(const char *text);
 const char *cm_problem_of_header_pattern(const char *text);
+/* Of list_id and from: a header pattern that may hold {purpose}. */
+const char *cm_problem_of_header_identity(const char *text);
 /* `arena` keeps what is taken out of the text. */
 const char *cm_parse_store_url(struct cm_arena *arena, const char *text, void *out_store);
 const char *cm_parse_socket(struct cm_arena *arena, const char *text, void *out_socket);
@@ -195,6 +197,7 @@ struct cm_draft {
     struct cm_settings settings;
     unsigned mode; /* unsigned, as the tables write words */
     unsigned bulk;
+    unsigned honesty;
     const config_setting_t *streams;
     struct cm_keeper_lists keepers;
 };

@@ -317,7 +317,7 @@ static bool read_words(const struct cm_item *item, void *out)
         }
         all |= value;
     }
-    if (all == 0) {
+    if (all == 0 && item->key->min > 0) {
         return cm_reader_fail(item->reader, item->setting, item->path, "is empty, so nothing would ever pass; %s",
                               "name at least one, or leave the key out");
     }

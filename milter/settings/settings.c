@@ -198,7 +198,10 @@ static bool read_streams(struct loading *loading)
     if (table->mode == CM_MODE_OBSERVE) {
         observe_all(table);
     }
-    return cm_streams_check_names(lists, table);
+    if (!cm_streams_check_names(lists, table)) {
+        return false;
+    }
+    return cm_stream_table_index(table, &loading->handle->arena) || cm_reader_fail_memory(&lists[0].reader);
 }
 
 /* --- all of it --- */

@@ -24,7 +24,12 @@ static const struct cm_word words_of_basis[] = {
     {NULL, 0},
 };
 
-static const struct cm_word words_of_mixed[] = {{"reject", 1}, {"remove", 0}, {"quarantine", 0}, {NULL, 0}};
+static const struct cm_word words_of_mixed[] = {
+    {"reject", CM_MIXED_REJECT},
+    {"remove", CM_MIXED_REMOVE},
+    {"quarantine", CM_MIXED_QUARANTINE},
+    {NULL, 0},
+};
 
 /* A stream as its group says, before the keys are weighed against each other. */
 struct draft {
@@ -97,14 +102,25 @@ static const struct cm_key stream_keys[] = {
      .words = cm_words_of_mode},
     {.path = "accept_basis",
      .type = CM_KEY_WORDS,
+     .min = 1,
      .offset = IN_DRAFT(stream.accept_basis),
      .number = CM_BASIS_EXPRESS,
      .right = "a list, as in [\"express\", \"implied\"]",
      .words = words_of_basis},
-    {.path = "mixed", .type = CM_KEY_WORD, .offset = IN_DRAFT(mixed), .number = 1, .words = words_of_mixed},
-    {.path = "service_stops", .type = CM_KEY_LATER},
-    {.path = "service_honesty", .type = CM_KEY_LATER},
-    {.path = "max_recipients", .type = CM_KEY_LATER},
+    {.path = "mixed",
+     .type = CM_KEY_WORD,
+     .offset = IN_DRAFT(mixed),
+     .number = CM_MIXED_REJECT,
+     .words = words_of_mixed},
+    {.path = "max_recipients", .type = CM_KEY_COUNT, .max = 100000, .offset = IN_DRAFT(stream.max_recipients)},
+    {.path = "list_id",
+     .type = CM_KEY_PATTERNS,
+     .offset = IN_DRAFT(stream.list_id),
+     .problem = cm_problem_of_header_identity},
+    {.path = "from",
+     .type = CM_KEY_PATTERNS,
+     .offset = IN_DRAFT(stream.from),
+     .problem = cm_problem_of_header_identity},
 };
 
 static const struct cm_key_table stream_table = {
@@ -263,6 +279,21 @@ static bool check_purpose(const struct weighing *w)
     return true;
 }
 
+/* Keys that only mail which asks for consent has a use for. */
+static bool check_marketing(const struct weighing *w)
+{
+    static const char *const keys[] = {"mixed", "max_recipients", "list_id", "from"};
+    for (size_t i = 0; w->draft->class == CM_CLASS_SERVICE && i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (cm_reader_has(w->group, keys[i])) {
+            return fail(w, keys[i], "means nothing here: a service stream declares no purpose; leave it out");
+        }
+    }
+    if (w->draft->class == CM_CLASS_CONSENT_REQUEST && cm_reader_has(w->group, "max_recipients")) {
+        return fail(w, "max_recipients", "means nothing here: it bounds marketing messages; leave it out");
+    }
+    return true;
+}
+
 static bool check_basis(const struct weighing *w)
 {
     if (w->draft->class == CM_CLASS_MARKETING || !cm_reader_has(w->group, "accept_basis")) {
@@ -281,11 +312,12 @@ static bool read_stream(const struct cm_reader *reader, const config_setting_t *
     }
     if (!cm_reader_group(reader, group, &stream_table, &draft) || !read_headers(&w) || !check_session(&w) ||
         !check_purpose(&w) || !check_mail_from(&w, draft.stream.purpose_from == CM_PURPOSE_MAIL_FROM) ||
-        !check_basis(&w)) {
+        !check_basis(&w) || !check_marketing(&w)) {
         return false;
     }
     draft.stream.class = (enum cm_stream_class)draft.class;
     draft.stream.mode = (enum cm_mode)draft.mode;
+    draft.stream.mixed = (enum cm_mixed)draft.mixed;
     *out = draft.stream;
     return true;
 }

@@ -1,8 +1,34 @@
+#include "core/decision.h"
 #include "internal.h"
 
 enum { BULK_PASS = 1, BULK_REFUSE };
 
 static const struct cm_word words_of_bulk[] = {{"refuse", BULK_REFUSE}, {"pass", BULK_PASS}, {NULL, 0}};
+
+static const struct cm_word words_of_honesty[] = {
+    {"refuse", CM_HONESTY_REFUSE},
+    {"log", CM_HONESTY_LOG},
+    {"off", CM_HONESTY_OFF},
+    {NULL, 0},
+};
+
+static const struct cm_word words_of_stops[] = {
+    {"withdrawn", 1U << CM_REASON_WITHDRAWN},
+    {"objected", 1U << CM_REASON_OBJECTED},
+    {"complained", 1U << CM_REASON_COMPLAINED},
+    {"refused", 1U << CM_REASON_REFUSED},
+    {"bounced", 1U << CM_REASON_BOUNCED},
+    {"restricted", 1U << CM_REASON_RESTRICTED},
+    {"suspended", 1U << CM_REASON_SUSPENDED},
+    {"erased", 1U << CM_REASON_ERASED},
+    {NULL, 0},
+};
+_Static_assert(CM_REASON_ERASED < 32, "service_stops has a bit for each stop");
+
+static const char *problem_of_file_or_none(const char *text)
+{
+    return text[0] == '\0' ? NULL : cm_problem_of_file(text);
+}
 
 #define IN_DRAFT(member) offsetof(struct cm_draft, member)
 
@@ -180,9 +206,58 @@ static const struct cm_key top_keys[] = {
      .type = CM_KEY_LIST,
      .offset = IN_DRAFT(streams),
      .right = "a list of groups, as in streams: ( { name = ...; }, { name = ...; } );"},
-    {.path = "service_stops", .type = CM_KEY_LATER},
-    {.path = "service_honesty", .type = CM_KEY_LATER},
-    {.path = "max_recipients", .type = CM_KEY_LATER},
+    {.path = "service_stops",
+     .type = CM_KEY_WORDS,
+     .offset = IN_DRAFT(settings.streams.service_stops),
+     .right = "a list, as in [\"complained\", \"bounced\"]",
+     .words = words_of_stops},
+    {.path = "service_honesty",
+     .type = CM_KEY_WORD,
+     .offset = IN_DRAFT(honesty),
+     .number = CM_HONESTY_REFUSE,
+     .words = words_of_honesty},
+    {.path = "control.socket",
+     .type = CM_KEY_TEXT,
+     .max = 107,
+     .offset = IN_DRAFT(settings.control.socket),
+     .text = "/run/consent-milter/control.sock",
+     .right = "the path of a unix socket, or \"\" for none",
+     .problem = problem_of_file_or_none},
+    {.path = "control.mode", .type = CM_KEY_OCTAL, .offset = IN_DRAFT(settings.control.mode), .number = 0660},
+    {.path = "control.group",
+     .type = CM_KEY_TEXT,
+     .min = 1,
+     .max = 32,
+     .offset = IN_DRAFT(settings.control.group),
+     .right = "a group name, such as \"adm\"",
+     .problem = cm_problem_of_group},
+    {.path = "metrics", .type = CM_KEY_LATER},
+    {.path = "mail", .type = CM_KEY_LATER},
+    {.path = "canaries", .type = CM_KEY_LATER},
+    {.path = "explain_days",
+     .type = CM_KEY_DAYS,
+     .min = 1,
+     .max = 400,
+     .offset = IN_DRAFT(settings.explain_days),
+     .number = 30},
+    {.path = "limits.sessions",
+     .type = CM_KEY_COUNT,
+     .min = 1,
+     .max = CM_LIMIT_SESSIONS,
+     .offset = IN_DRAFT(settings.limits.sessions),
+     .number = 10000},
+    {.path = "limits.recipients",
+     .type = CM_KEY_COUNT,
+     .min = 1,
+     .max = CM_LIMIT_OPEN_RECIPIENTS,
+     .offset = IN_DRAFT(settings.limits.recipients),
+     .number = CM_LIMIT_OPEN_RECIPIENTS},
+    {.path = "limits.header_bytes",
+     .type = CM_KEY_COUNT,
+     .min = 1024,
+     .max = CM_LIMIT_HEADER_BYTES,
+     .offset = IN_DRAFT(settings.limits.header_bytes),
+     .number = CM_LIMIT_HEADER_BYTES},
 };
 
 static const struct cm_key_table top_table = {
@@ -208,6 +283,16 @@ static bool weigh_tls(const struct cm_reader *reader, const config_setting_t *ro
     return true;
 }
 
+/* LAW-2: an answer at RCPT is due within the budget, whatever the store does. */
+static bool weigh_budget(const struct cm_reader *reader, const config_setting_t *root,
+                         const struct cm_settings *settings)
+{
+    return settings->store.timeout_ms <= CM_BUDGET_RCPT_MS ||
+           cm_reader_fail(reader, cm_reader_member(root, "store.timeout"), "store.timeout",
+                          "leaves no time: a recipient is to be answered within %u ms; write at most \"%ums\"",
+                          CM_BUDGET_RCPT_MS, CM_BUDGET_RCPT_MS);
+}
+
 static bool weigh_top(const struct cm_reader *reader, const config_setting_t *root, struct cm_draft *draft)
 {
     struct cm_settings *settings = &draft->settings;
@@ -227,6 +312,10 @@ static bool weigh_top(const struct cm_reader *reader, const config_setting_t *ro
             "is \"refuse\", but outgoing names no session of your own users; write outgoing: { auth = "
             "[\"*\"]; } or similar");
     }
+    if (!weigh_budget(reader, root, settings)) {
+        return false;
+    }
+    settings->streams.service_honesty = (enum cm_honesty)draft->honesty;
     settings->streams.refuse_unmatched_bulk = draft->bulk == BULK_REFUSE;
     settings->streams.mode = (enum cm_mode)draft->mode;
     return true;

@@ -141,6 +141,11 @@ const char *cm_problem_of_header_pattern(const char *text)
     return cm_pattern_problem(text, false);
 }
 
+const char *cm_problem_of_header_identity(const char *text)
+{
+    return cm_pattern_problem(text, true);
+}
+
 /* --- addresses of servers --- */
 
 static const char *problem_of_unix_path(struct cm_span path)

@@ -7,6 +7,7 @@
 #include "store_internal.h"
 
 #define PAGE "1000"
+#define DAY_MS ((cm_ms)86400000)
 #define REFUSALS_KEPT "10000" /* a partition; about ten million in all */
 #define DAY_KEPT_S "34560000" /* 400 days */
 #define CLOCK_SLACK_MS                                                                            \
@@ -69,6 +70,47 @@ enum cm_trouble cm_store_record(struct cm_store *store, unsigned counter_partiti
             trouble = cm_reply_trouble(replies[i], err);
         }
         cm_replies_free(replies, replies_count);
+    }
+    free(replies);
+    return trouble;
+}
+
+enum cm_trouble cm_store_forget_refusals(struct cm_store *store, unsigned days, struct cm_err *err)
+{
+    redisReply *reply = NULL;
+    struct cm_request request = {0};
+    cm_ms now = 0;
+    char from[24];
+    enum cm_trouble trouble = cm_store_command(store, (struct cm_span[]){CM_SPAN("TIME")}, 1, &reply, err);
+    if (trouble != CM_TROUBLE_NONE) {
+        return trouble;
+    }
+    trouble = cm_time_read(reply, &now, err);
+    cm_replies_free(&reply, 1);
+    redisReply **replies = calloc(CM_PARTITIONS, sizeof(*replies));
+    if (trouble != CM_TROUBLE_NONE || replies == NULL) {
+        free(replies);
+        if (trouble == CM_TROUBLE_NONE) {
+            cm_err_set(err, "out of memory");
+            trouble = CM_TROUBLE_MEMORY;
+        }
+        return trouble;
+    }
+    (void)snprintf(from, sizeof(from), "%lld", (long long)(now - (cm_ms)days * DAY_MS)); /* 20 digits fit */
+    for (unsigned p = 0; p < CM_PARTITIONS; p++) {
+        char key[CM_KEY_BYTES];
+        cm_request_add(
+            &request,
+            (struct cm_span[]){CM_SPAN("XTRIM"), cm_store_key(key, 'r', p, -1), CM_SPAN("MINID"), cm_span_of(from)}, 4);
+    }
+    trouble = cm_store_run(store, &request, replies, err);
+    for (size_t p = 0; trouble == CM_TROUBLE_NONE && p < CM_PARTITIONS; p++) {
+        trouble = cm_reply_trouble(replies[p], err);
+    }
+    for (size_t p = 0; p < CM_PARTITIONS; p++) {
+        if (replies[p] != NULL) {
+            cm_replies_free(&replies[p], 1);
+        }
     }
     free(replies);
     return trouble;

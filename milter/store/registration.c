@@ -204,6 +204,25 @@ enum cm_registry_outcome cm_registry_retire_purpose(struct cm_store *store, cons
     return run_simply(store, &change, err);
 }
 
+enum cm_registry_outcome cm_registry_set_halt(struct cm_store *store, const char *actor, const char *scope, bool halted,
+                                              const char *reason, struct cm_err *err)
+{
+    if (!is_text(cm_span_of(reason), "reason", err)) {
+        return CM_REGISTRY_REFUSED;
+    }
+    const struct change change = {
+        .function = "admin_registry_halt",
+        .hashes = {strchr(scope, '/') != NULL ? PURPOSES : SENDERS},
+        .hash_count = 1,
+        .args = {cm_span_of(scope), cm_span_of(halted ? "1" : "0")},
+        .arg_count = 2,
+        .result_count = 3,
+        .note = json_pack("{s:s, s:s, s:s, s:s}", "note", halted ? "halt" : "halt_end", "actor", actor, "scope", scope,
+                          "reason", reason),
+    };
+    return run_simply(store, &change, err);
+}
+
 enum cm_registry_outcome cm_registry_set_dormancy(struct cm_store *store, const char *actor, const char *path,
                                                   const struct cm_dormancy *dormancy, struct cm_err *err)
 {

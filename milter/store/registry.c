@@ -178,6 +178,7 @@ static bool read_senders(struct cm_registry *registry, const redisReply *reply)
         json_t *row = parse_row(reply->element[2 * i + 1]);
         sender->name = name.p != NULL ? cm_arena_copy(&registry->arena, name).p : NULL;
         sender->title = copy_string(registry, json_object_get(row, "title"));
+        sender->halted = json_is_true(json_object_get(row, "halted"));
         ok = sender->name != NULL && sender->title != NULL && get_id(row, "id", &sender->id);
         json_decref(row);
     }
@@ -212,6 +213,7 @@ static bool read_purpose(struct cm_registry *registry, const redisReply *path_re
     out->purpose.path = path.p != NULL ? cm_arena_copy(&registry->arena, path).p : NULL;
     out->purpose.title = copy_string(registry, json_object_get(row, "title"));
     out->purpose.retired = json_is_true(json_object_get(row, "retired"));
+    out->purpose.halted = json_is_true(json_object_get(row, "halted"));
     bool ok = out->purpose.path != NULL && out->purpose.title != NULL && get_id(row, "id", &out->id) &&
               get_id(row, "parent", &out->parent) &&
               read_dormancy(json_object_get(row, "dormancy"), &out->purpose.dormancy);
@@ -233,27 +235,31 @@ static int find_row(const void *key, const void *item)
     return id < other ? -1 : id > other;
 }
 
-static bool is_sender(const struct cm_registry *registry, uint32_t id)
+static const struct cm_registry_sender *sender_by_id(const struct cm_registry *registry, uint32_t id)
 {
     for (size_t i = 0; i < registry->sender_count; i++) {
         if (registry->senders[i].id == id) {
-            return true;
+            return &registry->senders[i];
         }
     }
-    return false;
+    return NULL;
 }
 
-/* From the purpose up to its sender, then everybody. LAW-4 */
+/* From the purpose up to its sender, then everybody. LAW-4 A halt of any of them is one of the purpose. */
 static bool resolve_path(const struct cm_registry *registry, const struct purpose_row *rows, size_t count,
-                         const struct purpose_row *row, struct cm_scope_path *out)
+                         const struct purpose_row *row, struct cm_registry_purpose *purpose)
 {
     const struct purpose_row *at = row;
+    struct cm_scope_path *out = &purpose->scopes;
     *out = (struct cm_scope_path){0};
     while (at != NULL && out->count < CM_PURPOSE_DEPTH_MAX) {
         out->ids[out->count++] = at->id;
+        purpose->halted = purpose->halted || at->purpose.halted;
         uint32_t parent = at->parent;
         at = bsearch(&parent, rows, count, sizeof(*rows), find_row);
-        if (at == NULL && is_sender(registry, parent)) {
+        const struct cm_registry_sender *sender = at == NULL ? sender_by_id(registry, parent) : NULL;
+        if (sender != NULL) {
+            purpose->halted = purpose->halted || sender->halted;
             out->ids[out->count++] = parent;
             out->ids[out->count++] = CM_SCOPE_EVERYBODY;
             return true;
@@ -278,7 +284,7 @@ static bool read_purposes(struct cm_registry *registry, const redisReply *reply)
     qsort(rows, count, sizeof(*rows), order_rows);
     for (size_t i = 0; ok && i < count; i++) {
         registry->purposes[i] = rows[i].purpose;
-        ok = resolve_path(registry, rows, count, &rows[i], &registry->purposes[i].scopes);
+        ok = resolve_path(registry, rows, count, &rows[i], &registry->purposes[i]);
     }
     return ok;
 }

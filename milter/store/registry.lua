@@ -78,6 +78,17 @@ redis.register_function('admin_purpose_retire', function(keys, args)
   return change(keys, args, 'retired', function() return put_row(keys[4], args[4], purpose) end)
 end)
 
+-- keys 4: senders or purposes. args 4: name in it, '1' to halt or '0' to end that. A halt passes to all that is below.
+redis.register_function('admin_registry_halt', function(keys, args)
+  local row = redis.call('HGET', keys[4], args[4])
+  if not row then return fail('SCOPE', 'it is not registered') end
+  local entry = cjson.decode(row)
+  local halted = args[5] == '1'
+  if (entry.halted or false) == halted then return present(keys, row) end
+  entry.halted = halted
+  return change(keys, args, 'set', function() return put_row(keys[4], args[4], entry) end)
+end)
+
 -- keys 4: purposes. args 4: purpose path, months, 'warn', 'refuse' or 'off'.
 redis.register_function('admin_purpose_dormancy', function(keys, args)
   local row = redis.call('HGET', keys[4], args[4])

@@ -2,7 +2,7 @@
 # Installs Debian packages without taking anything away. To be sourced by bash:
 #
 #   source scripts/lib/install.sh
-#   cm_install                            all packages of scripts/packages
+#   cm_install                            all packages of scripts/packages, but those of the section `unpacked`
 #   cm_install build postfix python3      the section `build` and two packages more
 #
 # Nothing is downloaded when everything is there, so an installed machine needs no network. No package is ever removed
@@ -10,11 +10,11 @@
 
 cm_packages_file=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/packages
 
-# The packages of one section of the file; of all sections for `all`.
+# The packages of one section of the file; for `all` of all sections but `unpacked`, whose packages exclude others.
 cm_section_packages() {
     awk -v wanted="$1" '
         /^#/ { heading = $2; next }
-        NF && (wanted == "all" || heading == wanted) { print $1 }
+        NF && (wanted == "all" ? heading != "unpacked" : heading == wanted) { print $1 }
     ' "$cm_packages_file"
 }
 

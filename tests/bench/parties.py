@@ -15,6 +15,7 @@ CONFIG = """\
 store: {{ url = "unix:{redis}"; }};
 keys = "{dir}/keys";
 milter: {{ socket = "unix:{socket}"; mode = "0600"; }};
+control: {{ socket = "{dir}/control.sock"; mode = "0600"; }};
 streams: (
   {{ name = "acme-news";
     match: {{ auth = ["acme-mailer"]; mail_from = ["*@news.acme.example"]; }};

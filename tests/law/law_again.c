@@ -35,8 +35,21 @@ static bool still_stands(const struct world *w, const struct cm_record *restrict
 struct against {
     bool absolutely;
     bool minor;
+    bool asking; /* a complaint or a dead mailbox, which no request asks away */
     cm_ms until; /* only a grant newer than this re-opens; -1: nothing to re-open */
 };
+
+/* A newer stop of the same key takes a stop's place, and its state with it. */
+static bool is_replaced(const struct world *w, const struct cm_record *stop)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        const struct cm_record *r = &w->events[i].record;
+        if (w->events[i].field != WORLD_EXACT && cm_record_same_key(r, stop) && cm_record_supersedes(r, stop)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static struct against against_purpose(const struct world *w)
 {
@@ -51,7 +64,9 @@ static struct against against_purpose(const struct world *w)
             all.minor = all.minor || (is_minor && still_stands(w, r));
             all.absolutely = all.absolutely || (!is_minor && still_stands(w, r));
         } else if (r->kind != CM_KIND_BOUNCED || w->question.now < ((cm_ms)r->expiry_s + 1) * 1000) {
+            bool is_complaint = r->kind == CM_KIND_STOP && r->state == CM_STATE_COMPLAINED;
             all.until = r->event_at > all.until ? r->event_at : all.until;
+            all.asking = all.asking || ((is_complaint || r->kind == CM_KIND_BOUNCED) && !is_replaced(w, r));
         }
     }
     return all;
@@ -105,7 +120,7 @@ enum outcome marketing_goes_out_as_the_law_says(const struct world *w)
     return holds_if(permits(ask(w)) == want);
 }
 
-/* LAW-14: asking needs a live request, newer than whatever it could answer, and nothing that only others may end. */
+/* LAW-14: asking needs a live request, newer than whatever it could answer, and nothing that no request asks away. */
 enum outcome asking_goes_out_as_the_law_says(const struct world *w)
 {
     struct against against = against_purpose(w);
@@ -114,6 +129,7 @@ enum outcome asking_goes_out_as_the_law_says(const struct world *w)
         return VACUOUS;
     }
     bool want = r != NULL && r->event_at <= w->question.now && r->event_at > against.until && !against.absolutely &&
-                !against.minor && (r->expiry_s == 0 || w->question.now < ((cm_ms)r->expiry_s + 1) * 1000);
+                !against.minor && !against.asking &&
+                (r->expiry_s == 0 || w->question.now < ((cm_ms)r->expiry_s + 1) * 1000);
     return holds_if(permits(ask(w)) == want);
 }

@@ -266,12 +266,40 @@ static bool read_dormancy(struct cm_span s, struct cm_dormancy *out)
     return true;
 }
 
+/* Names of reasons, divided by ','. */
+static bool read_stops(struct cm_span s, unsigned *out)
+{
+    struct cm_span name;
+    while (cm_span_next(&s, ',', &name)) {
+        unsigned reason = 1;
+        while (reason < CM_REASON_COUNT && !cm_span_equal(name, cm_span_of(cm_reason_name((enum cm_reason)reason)))) {
+            reason++;
+        }
+        if (reason == CM_REASON_COUNT) {
+            return fail("an unknown stop");
+        }
+        *out |= 1U << reason;
+    }
+    return true;
+}
+
+static bool read_class(struct cm_span word, enum cm_stream_class *out)
+{
+    if (!cm_span_equal(word, CM_SPAN("consent_request")) && !cm_span_equal(word, CM_SPAN("service"))) {
+        return fail("an unknown class");
+    }
+    *out = cm_span_equal(word, CM_SPAN("service")) ? CM_CLASS_SERVICE : CM_CLASS_CONSENT_REQUEST;
+    return true;
+}
+
 static bool read_question_word(struct cm_span key, struct cm_span word, struct row *row)
 {
     struct cm_question *q = &row->question;
-    if (cm_span_equal(key, CM_SPAN("class")) && cm_span_equal(word, CM_SPAN("consent_request"))) {
-        q->class = CM_CLASS_CONSENT_REQUEST;
-        return true;
+    if (cm_span_equal(key, CM_SPAN("class"))) {
+        return read_class(word, &q->class);
+    }
+    if (cm_span_equal(key, CM_SPAN("stops"))) {
+        return read_stops(word, &q->service_stops);
     }
     if (cm_span_equal(key, CM_SPAN("accept"))) {
         return read_bases(word, &q->accept_basis);

@@ -135,6 +135,13 @@ static bool forbids(const struct cm_record *record)
     return cm_kind_is_stop(record->kind) && (record->flags & CM_RECORD_ENDED) == 0;
 }
 
+/* A newer stop takes the place of a complaint, and with it its state: asking may then go on. */
+static bool takes_complaint(const struct cm_record *stop, const struct cm_record *a, enum cm_stream_class class)
+{
+    return class == CM_CLASS_CONSENT_REQUEST && a->kind == CM_KIND_STOP && a->state == CM_STATE_COMPLAINED &&
+           cm_record_same_key(a, stop);
+}
+
 /* Another stop never permits more: beside anything, and beside anything and what could permit it. */
 static size_t walk_stops(const struct all *all)
 {
@@ -155,7 +162,7 @@ static size_t walk_stops(const struct all *all)
                 bool without = decide(all_three, 2, classes[g % 2]).verdict == CM_VERDICT_ACCEPT;
                 bool with = decide(all_three, 3, classes[g % 2]).verdict == CM_VERDICT_ACCEPT;
                 pairs++;
-                if (with && !without) {
+                if (with && !without && !takes_complaint(stop, a, classes[g % 2])) {
                     report("another stop never permits more", a, &given[g / 2], stop);
                 }
             }

@@ -84,10 +84,14 @@ static bool is_stopped(struct cm_decision decision)
 
 static enum outcome another_stop_never_permits_more(const struct world *w)
 {
-    if (!forbids(&w->extra.record)) {
+    struct cm_decision before = ask(w);
+    /* A newer stop takes the place of a complaint, and with it its state: asking may then go on. */
+    bool takes_complaint = w->question.class == CM_CLASS_CONSENT_REQUEST && before.reason == CM_REASON_COMPLAINED &&
+                           cm_record_same_key(&w->extra.record, &before.record);
+    if (!forbids(&w->extra.record) || takes_complaint) {
         return VACUOUS;
     }
-    return holds_if(permits(ask(w)) || !permits(ask_with_extra(w)));
+    return holds_if(permits(before) || !permits(ask_with_extra(w)));
 }
 
 /* LAW-4, LAW-8 */

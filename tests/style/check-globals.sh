@@ -12,7 +12,7 @@ set -euo pipefail
 export LC_ALL=C
 
 # Functions that a program defines on purpose in libc's place; milter/consent-milter/interpose.c says why.
-interposed='accept sigwait'
+interposed='accept close read sigwait'
 # Marks of the linker's own; which of them it exports depends on the libraries.
 linker_marks='__bss_start _edata _end _init _fini'
 

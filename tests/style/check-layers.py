@@ -28,7 +28,7 @@ VENDORS = (
     (r"libmilter/", {"consent-milter"}),
     (r"hiredis/", {"store"}),
     (r"libconfig\.h$", {"settings"}),
-    (r"jansson\.h$", {"store", "service", "consentctl"}),
+    (r"jansson\.h$", {"store", "service", "consentctl", "consent-milter"}),
     (r"openssl/", {"core", "settings", "store", "service"}),
     (r"idn2\.h$", {"core"}),
     (r"uni(str|norm|case|ctype|conv|types|width|gbrk|wbrk|lbrk|name)\.h$", {"core"}),
@@ -41,7 +41,7 @@ VENDORS = (
 SYSTEM = re.compile(
     r"(assert|complex|ctype|errno|fenv|float|inttypes|iso646|limits|locale|math|setjmp|signal|stdalign|stdarg|stdatomic"
     r"|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|tgmath|threads|time|uchar|wchar|wctype"
-    r"|dirent|fcntl|getopt|glob|grp|netdb|poll|pthread|pwd|sched|semaphore|strings|sysexits|syslog|termios|unistd|libgen"
+    r"|dirent|fcntl|getopt|glob|grp|netdb|poll|pthread|pwd|sched|semaphore|spawn|strings|sysexits|syslog|termios|unistd|libgen"
     r"|arpa/\w+|net/\w+|netinet/\w+|sys/\w+|linux/\w+)\.h$")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

@@ -71,6 +71,10 @@ TOOLS = {
     "perl": ["perl"],
     "lua": ["lua5.1"],
     "luac": ["lua5.1"],
+    "mandoc": ["mandoc"],
+    "systemd-analyze": ["systemd"],
+    "systemd-sysusers": ["systemd"],
+    "systemd-tmpfiles": ["systemd"],
 }
 
 # Essential, or required by what is: there on every Debian.

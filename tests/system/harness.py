@@ -75,14 +75,16 @@ class World:
         self.directory = proc.make_directory("consent-system-")
         self.redis = Redis(self.directory, options=redis_options)
         self.sink = sink(self.directory) if sink else Sink(SINK_PORT)
-        self.postfix = Postfix(self.directory, sink_port=self.sink.port, ports=ports,
-                               settings=postfix)
+        self.postfix = self.make_mta(sink_port=self.sink.port, ports=ports, settings=postfix)
         self.store_url = proxy.url if proxy else self.redis.url
         self.config_path = os.path.join(self.directory, "consent-milter.conf")
         self.config = self._settings(streams, settings or {}, timeout)
         write_libconfig(self.config_path, self.config)
         self.ctl = Ctl(self.build, self.config_path)
         self.milter = self.new_milter("milter")
+
+    def make_mta(self, **options):
+        return Postfix(self.directory, **options)
 
     def new_milter(self, name):
         return Milter(self.build, self.directory, self.config_path, self.postfix.socket_path,
@@ -95,6 +97,7 @@ class World:
             "keys": keys,
             "milter": {"socket": f"unix:{self.postfix.socket_path}", "mode": "0660",
                        "group": "postfix"},
+            "control": {"socket": os.path.join(self.directory, "control.sock"), "mode": "0600"},
             "contact": {"officer": "privacy@acme.example",
                         "url": "https://mail.acme.example/privacy"},
             "outgoing": {"auth": ["*"], "local": True},

@@ -25,7 +25,7 @@ ADMIN = tuple(f"admin_{act}" for act in ("grant", "withdraw", "request", "restri
 SENDER = tuple(f"sender_{act}" for act in ("grant", "withdraw", "request"))
 SYSTEM = ("system_withdraw", "system_bounce")
 ACTS = SUBJECT + OFFICER + ADMIN + SENDER + SYSTEM
-REGISTRY = ("admin_sender_add", "admin_purpose_add", "admin_purpose_retire", "admin_purpose_dormancy",
+REGISTRY = ("admin_sender_add", "admin_purpose_add", "admin_purpose_retire", "admin_purpose_dormancy", "admin_registry_halt",
             "admin_statement_publish")
 
 # Function: its keys. Arguments are left out, so that whoever may call it gets the function's own refusal.

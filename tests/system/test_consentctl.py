@@ -12,7 +12,7 @@ EVIDENCE_MAX = 4096
 STATEMENT_MAX = 65536
 UNKNOWN_ID = "a" * 26
 ACT_KEYS = {"act", "scope", "status", "kind", "at", "ledger"}
-PURPOSE_KEYS = {"purpose", "title", "id", "retired", "dormancy", "months", "statements"}
+PURPOSE_KEYS = {"purpose", "title", "id", "retired", "halted", "dormancy", "months", "statements"}
 
 HOSTILE_TEXTS = ("Grüße aus Łódź", '"quoted" \\ back', "a/b;c|d&e$(f)`g`", "%s%n%x", "{\"json\": true}", "tab\tand\nline",
                  "\x1b[31mred", "' OR 1=1 --", "x" * 2000)
@@ -65,8 +65,8 @@ class CommandsTest(CtlCase):
         commands = (
             (("init",), {"store", "made", "pepper_fingerprint"}),
             (("sender", "add", "usual", "--title", "Usual Ltd"), {"sender", "changed"}),
-            (("sender", "list"), {"sender", "title", "id"}),
-            (("sender", "show", "usual"), {"sender", "title", "id"}),
+            (("sender", "list"), {"sender", "title", "id", "halted"}),
+            (("sender", "show", "usual"), {"sender", "title", "id", "halted"}),
             (("purpose", "add", "usual/news", "--title", "News"), {"purpose", "changed"}),
             (("purpose", "list"), PURPOSE_KEYS),
             (("purpose", "show", "usual/news"), PURPOSE_KEYS),

@@ -165,8 +165,8 @@ class ServerTest(DoctorCase):
         self.raw("ACL", "SETUSER", "default", "-@all", "+ping")
         self.only("default-user", "warn", "with few rights")
 
-    def test_postfix_is_a_later_matter(self):
-        self.assertIn("not in this version", self.ctls["doctor"].run("doctor", "--postfix", ok=(64,)).stderr)
+    def test_options_of_the_mail_server(self):
+        self.assertIn("without --postfix", self.ctls["doctor"].run("doctor", "--postfix-config", "/", ok=(64,)).stderr)
         self.assertIn("takes no --postfix", self.ctls["doctor"].run("stats", "--postfix", ok=(64,)).stderr)
 
 

@@ -24,7 +24,7 @@ FUNCTIONS = (
     "admin_bounce", "sender_grant", "sender_withdraw", "sender_request", "system_withdraw", "system_bounce")
 OTHER_FUNCTIONS = {
     "system_forward", "system_note", "system_use", "keeper_beat", "admin_accept", "admin_note", "admin_forget_mark",
-    "admin_sender_add", "admin_purpose_add", "admin_purpose_retire", "admin_purpose_dormancy", "admin_statement_publish",
+    "admin_sender_add", "admin_purpose_add", "admin_purpose_retire", "admin_purpose_dormancy", "admin_statement_publish", "admin_registry_halt",
     "admin_registry_announce"}
 
 

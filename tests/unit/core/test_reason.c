@@ -40,6 +40,10 @@ static enum cm_verdict verdict_of(enum cm_reason reason)
     case CM_REASON_PURPOSE_UNKNOWN:
     case CM_REASON_PURPOSE_RETIRED:
     case CM_REASON_UNDECLARED_BULK:
+    case CM_REASON_HALTED:
+    case CM_REASON_CONTRADICTED:
+    case CM_REASON_SERVICE_DISHONEST:
+    case CM_REASON_TOO_MANY_RECIPIENTS:
     case CM_REASON_RECIPIENT_UNPARSABLE:
     case CM_REASON_RECIPIENT_AMBIGUOUS:
     case CM_REASON_OTHER_RECIPIENT: return CM_VERDICT_REFUSE;
@@ -65,6 +69,33 @@ static struct cm_reply reply_to(enum cm_verdict verdict, enum cm_reason reason, 
     };
     cm_reply_make(&facts, &reply);
     return reply;
+}
+
+/* What `explain` tells of the law: every reason that can be given has one, with a text. LAW-13 */
+static void every_reason_applies_a_law(void **state)
+{
+    static const struct {
+        enum cm_reason reason;
+        unsigned law;
+    } rows[] = {
+        {CM_REASON_EXPRESS, 8},   {CM_REASON_NO_CONSENT, 8},       {CM_REASON_WITHDRAWN, 4},
+        {CM_REASON_MINOR, 15},    {CM_REASON_OLDER_STATEMENT, 9},  {CM_REASON_LAPSED, 7},
+        {CM_REASON_SUSPENDED, 5}, {CM_REASON_TROUBLE, 2},          {CM_REASON_PURPOSE_UNKNOWN, 1},
+        {CM_REASON_HALTED, 16},   {CM_REASON_UNDECLARED_BULK, 14}, {CM_REASON_UNSET, 0},
+        {CM_REASON_COUNT, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(rows[i].law, cm_reason_law(rows[i].reason));
+    }
+    for (unsigned i = 1; i < CM_REASON_COUNT; i++) {
+        enum cm_reason found = CM_REASON_UNSET;
+        assert_true(cm_law_text(cm_reason_law((enum cm_reason)i))[0] != '\0');
+        assert_true(cm_reason_by_name(cm_span_of(cm_reason_name((enum cm_reason)i)), &found));
+        assert_int_equal(i, found);
+    }
+    assert_string_equal("", cm_law_text(0));
+    assert_string_equal("", cm_law_text(17));
 }
 
 static void every_reason_has_a_word_of_its_own(void **state)
@@ -171,6 +202,10 @@ static void the_codes_are_those_of_the_design(void **state)
         {CM_REASON_PURPOSE_UNKNOWN, "550", "5.7.1"},
         {CM_REASON_PURPOSE_RETIRED, "550", "5.7.1"},
         {CM_REASON_UNDECLARED_BULK, "550", "5.7.1"},
+        {CM_REASON_HALTED, "550", "5.7.1"},
+        {CM_REASON_CONTRADICTED, "550", "5.7.1"},
+        {CM_REASON_SERVICE_DISHONEST, "550", "5.7.1"},
+        {CM_REASON_TOO_MANY_RECIPIENTS, "550", "5.7.1"},
         {CM_REASON_RECIPIENT_UNPARSABLE, "550", "5.1.3"},
         {CM_REASON_RECIPIENT_AMBIGUOUS, "550", "5.7.1"},
         {CM_REASON_TROUBLE, "451", "4.3.0"},
@@ -203,6 +238,7 @@ static void every_trouble_is_deferred(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_reason_applies_a_law),
         cmocka_unit_test(every_reason_has_a_word_of_its_own),
         cmocka_unit_test(every_reason_has_an_explanation_of_its_own),
         cmocka_unit_test(values_out_of_range_are_unknown),

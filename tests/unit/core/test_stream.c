@@ -417,40 +417,12 @@ static void a_purpose_path_is_told_from_other_text(void **state)
 
 /* --- which headers matter --- */
 
-static void bulk_is_known_by_its_marks(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *name;
-        const char *value;
-        bool want;
-    } rows[] = {
-        {"List-Id", "x", true},
-        {"LIST-ID", "", true},
-        {"List-Id ", "x", true},
-        {"List-Unsubscribe", "<https://x.example>", true},
-        {"List-Unsubscribe-Post", "x", false}, /* never without List-Unsubscribe */
-        {"Feedback-ID", "a:b:c", true},
-        {"feedback-id", "a:b:c", true},
-        {"Precedence", "bulk", true},
-        {"precedence", " Bulk ", true},
-        {"Precedence", "list", true},
-        {"Precedence", "junk", true},
-        {"Precedence", "", false},
-        {"Subject", "bulk", false},
-    };
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        const struct cm_header header = {.name = cm_span_of(rows[i].name), .value = cm_span_of(rows[i].value)};
-        if (cm_header_marks_bulk(&header) != rows[i].want) {
-            fail_msg("%s: %s", rows[i].name, rows[i].value);
-        }
-    }
-}
-
 static void only_headers_that_matter_are_wanted(void **state)
 {
     (void)state;
-    struct cm_stream_table refusing = table;
+    struct cm_stream_table plain = table;
+    plain.service_honesty = CM_HONESTY_OFF;
+    struct cm_stream_table refusing = plain;
     refusing.refuse_unmatched_bulk = true;
     static const struct {
         const char *name;
@@ -462,7 +434,7 @@ static void only_headers_that_matter_are_wanted(void **state)
         {"Subject", false, false},         {"", false, false},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        assert_int_equal(cm_stream_table_wants_header(&table, cm_span_of(rows[i].name)), rows[i].want);
+        assert_int_equal(cm_stream_table_wants_header(&plain, cm_span_of(rows[i].name)), rows[i].want);
         assert_int_equal(cm_stream_table_wants_header(&refusing, cm_span_of(rows[i].name)), rows[i].want_refusing);
     }
 }
@@ -471,8 +443,11 @@ static void headers_are_asked_for_only_when_something_hangs_on_them(void **state
 {
     (void)state;
     for (size_t i = 0; i < STREAMS; i++) {
-        struct cm_stream_table one = {.streams = &streams[i], .count = 1};
-        assert_int_equal(cm_stream_table_needs_headers(&one), i == NEWS || i == OFFERS || i == DECLARED);
+        struct cm_stream_table one = {.streams = &streams[i], .count = 1, .service_honesty = CM_HONESTY_OFF};
+        bool observes = streams[i].mode == CM_MODE_OBSERVE; /* forged tags must be taken away */
+        assert_int_equal(cm_stream_table_needs_headers(&one), i == NEWS || i == OFFERS || i == DECLARED || observes);
+        one.service_honesty = CM_HONESTY_LOG;
+        assert_true(cm_stream_table_needs_headers(&one) || streams[i].class != CM_CLASS_SERVICE);
         one.refuse_unmatched_bulk = true;
         assert_true(cm_stream_table_needs_headers(&one));
     }
@@ -491,7 +466,6 @@ int main(void)
         cmocka_unit_test(a_declared_purpose_waits_for_the_headers),
         cmocka_unit_test(a_purpose_has_a_longest),
         cmocka_unit_test(a_purpose_path_is_told_from_other_text),
-        cmocka_unit_test(bulk_is_known_by_its_marks),
         cmocka_unit_test(only_headers_that_matter_are_wanted),
         cmocka_unit_test(headers_are_asked_for_only_when_something_hangs_on_them),
     };

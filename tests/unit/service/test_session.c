@@ -1,10 +1,5 @@
 /* The rule of when to decide (DESIGN 4), with a scripted store behind the session. */
-#include "../store/fake_store.h"
-#include "ops/log.h"
-#include "service/session.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define NONE CM_SPAN("")
+#include "session_bench.h"
 
 static const char configuration[] =
     "store: { url = \"unix:/r\"; };\n"
@@ -33,121 +28,9 @@ static const char configuration[] =
     "  { name = \"local\"; match: { local = true; }; sender = \"acme\"; purpose = \"newsletter\"; }\n"
     ");\n";
 
-struct bench {
-    struct fake_store fake;
-    struct cm_settings *settings;
-    struct cm_store *store;
-    struct cm_recorder *recorder;
-    struct cm_filter *filter;
-    struct cm_session *session;
-};
-
-static struct cm_settings *load(const struct bench *bench, const char *more)
-{
-    char path[96];
-    struct cm_err err = {""};
-    (void)snprintf(path, sizeof(path), "%s/conf", bench->fake.redis.directory); /* fits */
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fprintf(file, "%s%s", more, configuration) > 0);
-    assert_int_equal(fclose(file), 0);
-    struct cm_settings *settings = cm_settings_load(path, &err);
-    (void)unlink(path);
-    if (settings == NULL) {
-        fail_msg("%s", err.text);
-    }
-    return settings;
-}
-
-static void open_filter(struct bench *bench, const char *more)
-{
-    bench->settings = load(bench, more);
-    bench->store = fake_store_open(&bench->fake);
-    bench->recorder = cm_recorder_new(bench->store, bench->settings, 7, NULL);
-    assert_non_null(bench->recorder);
-    bench->filter = cm_filter_new(
-        &(struct cm_filter_parts){bench->settings, &bench->fake.keys, bench->store, bench->recorder, 7});
-    bench->session = cm_session_new(bench->filter);
-    assert_non_null(bench->session);
-}
-
-static void close_filter(struct bench *bench)
-{
-    cm_session_free(bench->session);
-    cm_filter_free(bench->filter);
-    cm_recorder_free(bench->recorder);
-    cm_store_free(bench->store);
-    cm_settings_free(bench->settings);
-}
-
 static int set_up(void **state)
 {
-    struct bench *bench = calloc(1, sizeof(*bench));
-    if (bench == NULL) {
-        return -1;
-    }
-    fake_store_start(&bench->fake);
-    open_filter(bench, "");
-    *state = bench;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct bench *bench = *state;
-    close_filter(bench);
-    fake_stop(&bench->fake.redis);
-    free(bench);
-    return 0;
-}
-
-/* Gives an express consent of the subject. */
-static void grant(struct bench *bench, const char *address_text, uint32_t scope)
-{
-    struct cm_address address;
-    struct cm_subject subject;
-    uint32_t in_use = 0;
-    struct cm_hasher *hasher = cm_keys_hasher(&bench->fake.keys, &in_use);
-    struct cm_record record = {.scope = scope,
-                               .kind = CM_KIND_GRANT,
-                               .state = CM_STATE_GIVEN,
-                               .rank = CM_RANK_SUBJECT,
-                               .source = CM_SOURCE_DOUBLE_OPTIN,
-                               .statement = 1,
-                               .event_at = 1000};
-    assert_int_equal(cm_address_parse(cm_span_of(address_text), &address), CM_ADDRESS_OK);
-    assert_true(hasher != NULL && cm_subject_of(hasher, &address, &subject));
-    cm_hasher_free(hasher);
-    fake_store_put(&bench->fake, subject.exact, &record);
-}
-
-static void mail(struct bench *bench, const char *auth)
-{
-    cm_session_connect(bench->session, CM_SPAN("smtpd"), CM_SPAN("192.0.2.1"), CM_SPAN("mx.acme.example"));
-    cm_session_mail(bench->session, CM_SPAN("<news@acme.example>"), cm_span_of(auth), false);
-}
-
-/* The reply to one RCPT as "550", or "" if it may go on. */
-static const char *rcpt(struct bench *bench, const char *address)
-{
-    static struct cm_reply reply;
-    char argument[320];
-    (void)snprintf(argument, sizeof(argument), "<%s>", address); /* addresses of tests fit */
-    cm_session_rcpt(bench->session, cm_span_of(argument), cm_span_of(address), NONE, &reply);
-    return reply.code != NULL ? reply.code : "";
-}
-
-static void header(struct bench *bench, const char *name, const char *value)
-{
-    cm_session_header(bench->session, cm_span_of(name), cm_span_of(value));
-}
-
-static const char *end(struct bench *bench, struct cm_reply *out)
-{
-    static struct cm_reply unused;
-    struct cm_reply *reply = out != NULL ? out : &unused;
-    cm_session_end(bench->session, CM_SPAN("4QUEUEID"), reply);
-    return reply->code != NULL ? reply->code : "";
+    return bench_start(state, configuration);
 }
 
 static void one_stream_without_headers_decides_at_rcpt(void **state)
@@ -404,6 +287,20 @@ static void kept_headers_have_a_ceiling(void **state)
                         "452"); /* may be bulk: don't know */
 }
 
+static void the_settings_may_lower_the_ceilings(void **state)
+{
+    struct bench *bench = *state;
+    bench->settings->limits.recipients = 2;
+    bench->settings->limits.header_bytes = 10 * (7 + 19); /* ten headers as with_headers sends them */
+    mail(bench, "declared");
+    assert_string_equal(rcpt(bench, "r1@x.test"), "");
+    assert_string_equal(rcpt(bench, "r2@x.test"), "");
+    assert_string_equal(rcpt(bench, "r3@x.test"), "452");
+    grant(bench, "ann@x.test", FAKE_NEWS);
+    assert_string_equal(with_headers(bench, "both", 10), "");
+    assert_string_equal(with_headers(bench, "both", 11), "452");
+}
+
 static void a_ceiling_is_nothing_to_mail_that_is_not_ours(void **state)
 {
     struct bench *bench = *state;
@@ -479,6 +376,7 @@ int main(void)
         CASE(what_cannot_be_parsed_is_refused_where_it_matters),
         CASE(open_recipients_have_a_ceiling),
         CASE(kept_headers_have_a_ceiling),
+        CASE(the_settings_may_lower_the_ceilings),
         CASE(a_ceiling_is_nothing_to_mail_that_is_not_ours),
         CASE(a_ceiling_refuses_nothing_while_everything_is_observed),
         CASE(long_header_values_are_cut_and_do_not_match_by_their_end),

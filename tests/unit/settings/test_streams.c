@@ -3,9 +3,9 @@
 
 static const struct bad_file bad_files[] = {
     {"a key of a stream at the top", STORE "sender = \"acme\";\n",
-     ":2: sender: is not known; known here: store, keys, state, keepers, keeper, milter, contact, outgoing, unmatched, "
-     "mode, log_addresses, "
-     "streams"},
+     ":2: sender: is not known; known here: "
+     "store, keys, state, keepers, keeper, milter, contact, outgoing, unmatched, mode, log_addresses, streams, "
+     "service_stops, service_honesty, control, explain_days, limits"},
     {"an unknown key of a stream", STREAM(NAMES, MATCH, "purposes = \"x\";"),
      ":5: streams.purposes: is not known; did you mean \"purpose\"?"},
     {"an unknown condition", STREAM(NAMES, "match: { auth = [\"a\"]; recipients = [\"b\"]; };", ""),
@@ -14,17 +14,16 @@ static const struct bad_file bad_files[] = {
      STREAM("name = \"n\"; sender = \"s\"; purpose = \"p\";\nmatch: { auth = [\"a\"]; headers = ( { name = \"X\";",
             "value = \"y\"; negate = true; } ); };", ""),
      ":5: streams.match.headers.negate: is not known; known here: name, value"},
-    {"service_stops", STREAM(NAMES, MATCH, "service_stops = [\"bounced\"];"),
-     ":5: streams.service_stops: belongs to a later version of consent-milter; this one cannot do it, so take it out"},
-    {"service_honesty", STREAM(NAMES, MATCH, "service_honesty = true;"),
-     ":5: streams.service_honesty: belongs to a later version of consent-milter; this one cannot do it, so take it "
-     "out"},
-    {"max_recipients", STREAM(NAMES, MATCH, "max_recipients = 5;"),
-     ":5: streams.max_recipients: belongs to a later version of consent-milter; this one cannot do it, so take it out"},
-    {"mixed = remove", STREAM(NAMES, MATCH, "mixed = \"remove\";"),
-     ":5: streams.mixed: \"remove\" belongs to a later version; this one knows only \"reject\""},
-    {"mixed = quarantine", STREAM(NAMES, MATCH, "mixed = \"quarantine\";"),
-     ":5: streams.mixed: \"quarantine\" belongs to a later version; this one knows only \"reject\""},
+    {"a mixed that is not known", STREAM(NAMES, MATCH, "mixed = \"drop\";"),
+     ":5: streams.mixed: \"drop\" is not known; write \"reject\" or \"remove\" or \"quarantine\""},
+    {"max_recipients above", STREAM(NAMES, MATCH, "max_recipients = 100001;"),
+     ":5: streams.max_recipients: is 100001; write a number from 0 to 100000"},
+    {"max_recipients of a consent request", STREAM(NAMES, MATCH, "class = \"consent_request\"; max_recipients = 5;"),
+     ":5: streams.max_recipients: means nothing here: it bounds marketing messages; leave it out"},
+    {"mixed of a service stream", STREAM(NAMES, MATCH, "class = \"service\"; mixed = \"remove\";"),
+     ":5: streams.mixed: means nothing here: a service stream declares no purpose; leave it out"},
+    {"list_id with two purposes", STREAM(NAMES, MATCH, "list_id = [\"{purpose}{purpose}\"];"),
+     ":5: streams.list_id: \"{purpose}{purpose}\" holds {purpose} twice; keep one"},
     {"streams is a group", STORE "streams: { name = \"x\"; };\n",
      ":2: streams: is a group { }; write a list of groups, as in streams: ( { name = ...; }, { name = ...; } );"},
     {"streams is an array", STORE "streams = [\"x\"];\n",
@@ -147,7 +146,7 @@ static const struct bad_file bad_files[] = {
     {"a basis for a service stream", STREAM(NAMES, MATCH, "class = \"service\"; accept_basis = [\"express\"];"),
      ":5: streams.accept_basis: means nothing here: only marketing asks for consent; leave it out"},
     {"mixed of another kind", STREAM(NAMES, MATCH, "mixed = \"accept\";"),
-     ":5: streams.mixed: \"accept\" is not known; write \"reject\""},
+     ":5: streams.mixed: \"accept\" is not known; write \"reject\" or \"remove\" or \"quarantine\""},
 };
 
 static void bad_streams_are_refused_with_the_line_and_the_remedy(void **state)

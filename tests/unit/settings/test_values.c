@@ -1,4 +1,5 @@
 /* What good configurations become, the limits at both sides, and the sample that is shipped. */
+#include "core/decision.h"
 #include "sandbox.h"
 
 static void the_defaults_are_the_documented_ones(void **state)
@@ -11,6 +12,11 @@ static void the_defaults_are_the_documented_ones(void **state)
     assert_null(settings->store.user);
     assert_null(settings->store.password_file);
     assert_int_equal(settings->store.timeout_ms, 800);
+    assert_string_equal(settings->control.socket, "/run/consent-milter/control.sock");
+    assert_int_equal(settings->explain_days, 30);
+    assert_int_equal(settings->limits.sessions, 10000);
+    assert_int_equal(settings->streams.service_stops, 0);
+    assert_int_equal(settings->streams.service_honesty, CM_HONESTY_REFUSE);
     assert_int_equal(settings->store.pool, 64);
     assert_string_equal(settings->keys, "/etc/consent-milter/keys");
     assert_string_equal(settings->milter.socket, "unix:/var/spool/postfix/consent-milter/consent-milter.sock");
@@ -39,16 +45,28 @@ static void every_key_arrives(void **state)
 {
     (void)state;
     struct cm_settings *settings = load_good(
-        "store = { url = \"redis://h\"; user = \"milter\"; password_file = \"/p\"; timeout = \"2s\"; pool = 7; }\n"
+        "store = { url = \"redis://h\"; user = \"milter\"; password_file = \"/p\"; timeout = \"1s\"; pool = 7; }\n"
         "keys = \"/k\"\n"
         "milter: { socket = \"local:/s\"; mode = \"600\"; group = \"mail\"; };\n"
         "contact: { officer = \"o@x.example\"; url = \"http://x.example\"; };\n"
         "outgoing: { auth = [\"*\"]; daemon = [\"d\"]; client = [\"192.0.2.1\"]; local = true; };\n"
         "unmatched: { bulk = \"refuse\"; };\n"
+        "control: { socket = \"/c\"; mode = \"600\"; group = \"adm\"; }; explain_days = \"400d\";\n"
+        "limits: { sessions = 100000; recipients = 1; header_bytes = 1024; };\n"
+        "service_stops = [\"complained\", \"erased\"]; service_honesty = \"log\";\n"
         "log_addresses = TRUE; streams = [];\n");
+    assert_string_equal(settings->control.socket, "/c");
+    assert_int_equal(settings->control.mode, 0600);
+    assert_string_equal(settings->control.group, "adm");
+    assert_int_equal(settings->explain_days, 400);
+    assert_int_equal(settings->limits.sessions, 100000);
+    assert_int_equal(settings->limits.recipients, 1);
+    assert_int_equal(settings->limits.header_bytes, 1024);
+    assert_int_equal(settings->streams.service_stops, 1U << CM_REASON_COMPLAINED | 1U << CM_REASON_ERASED);
+    assert_int_equal(settings->streams.service_honesty, CM_HONESTY_LOG);
     assert_string_equal(settings->store.user, "milter");
     assert_string_equal(settings->store.password_file, "/p");
-    assert_int_equal(settings->store.timeout_ms, 2000);
+    assert_int_equal(settings->store.timeout_ms, 1000);
     assert_int_equal(settings->store.pool, 7);
     assert_string_equal(settings->keys, "/k");
     assert_string_equal(settings->milter.socket, "unix:/s");
@@ -253,8 +271,8 @@ static void texts_have_a_longest(void **state)
 static void numbers_are_right_at_both_ends(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"timeout = \"10ms\"",   "timeout = \"10s\"", "timeout = \"10000ms\"",
-                                        "timeout = \"0010ms\"", "pool = 1",          "pool = 1024",
+    static const char *const texts[] = {"timeout = \"10ms\"",   "timeout = \"1s\"", "timeout = \"1000ms\"",
+                                        "timeout = \"0010ms\"", "pool = 1",         "pool = 1024",
                                         "pool = 64L",           "pool = 0x40"};
     for (size_t i = 0; i < COUNT(texts); i++) {
         char text[128];

@@ -10,6 +10,8 @@
 #define CM_LIMIT_OPEN_RECIPIENTS 10000   /* recipients of one message waiting for its end; one more is deferred (452) */
 #define CM_LIMIT_HEADERS_KEPT 4096       /* headers of one message that streams ask about; one more defers it */
 #define CM_LIMIT_HEADER_VALUE_BYTES 2048 /* a longer value is kept cut: it matches only patterns that end in '*' */
+#define CM_LIMIT_HEADER_BYTES 1048576    /* of the headers of one message that are kept; one more byte defers it */
+#define CM_LIMIT_SESSIONS 100000         /* of limits.sessions; more is a configuration error */
 #define CM_LIMIT_MESSAGE_BYTES (4 * 1048576) /* memory one message may hold; beyond it the message is deferred */
 #define CM_LIMIT_SCRATCH_BYTES                                                                                      \
     (16 * 1048576)                          /* memory for judging it once, all records included; beyond it likewise \
@@ -26,5 +28,9 @@
 #define CM_LIMIT_KEEPER_NAME_BYTES 32       /* longer is a configuration error */
 #define CM_LIMIT_USES_QUEUED 4096           /* uses waiting to be written; more are left by later mail */
 #define CM_LIMIT_REFUSALS_QUEUED 2048       /* refusals waiting to be written; more are counted as lost */
+
+/* What an answer may take; mail servers wait longer, but a client that waits has given up before (milliseconds). */
+#define CM_BUDGET_RCPT_MS 1000U /* store.timeout must fit in it */
+#define CM_BUDGET_END_MS 5000U  /* all look-ups of one message's end together */
 
 #endif

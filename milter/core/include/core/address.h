@@ -52,6 +52,16 @@ const char *cm_address_status_name(enum cm_address_status status);
  */
 enum cm_address_status cm_address_parse(struct cm_span raw, struct cm_address *out);
 
+/*
+ * What a client wrote, for the MTA's own comparison, which is exact: not canonical in any way.
+ * The text behind a source route ("@a,@b:user@domain"), without brackets; it points into `argument`. False if there is
+ * none.
+ */
+bool cm_address_cut_route(struct cm_span argument, struct cm_span *out);
+/* The one mailbox that the argument names, without comments, names and routes, its case kept, quoted where it must be.
+ * False if it names none. */
+bool cm_address_as_written(struct cm_span argument, char out[CM_ADDRESS_MAX + 1]);
+
 enum cm_recipient_status {
     CM_RECIPIENT_UNSET = 0, /* undecided: a library ran out of memory. Don't know: 451 4.3.0 */
     CM_RECIPIENT_OK,

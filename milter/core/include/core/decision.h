@@ -50,6 +50,10 @@ enum cm_reason {
     CM_REASON_PURPOSE_UNKNOWN,
     CM_REASON_PURPOSE_RETIRED,
     CM_REASON_UNDECLARED_BULK,
+    CM_REASON_HALTED,              /* sender or purpose was halted by consentctl daemon halt */
+    CM_REASON_CONTRADICTED,        /* List-Id or From say another purpose than the message declares */
+    CM_REASON_SERVICE_DISHONEST,   /* a service message with the marks of bulk mail */
+    CM_REASON_TOO_MANY_RECIPIENTS, /* more than the stream's max_recipients */
     CM_REASON_RECIPIENT_UNPARSABLE,
     CM_REASON_RECIPIENT_AMBIGUOUS,
     CM_REASON_OTHER_RECIPIENT, /* permitted, but another recipient of the message was refused or unknown (mixed) */
@@ -72,7 +76,8 @@ struct cm_subject_records {
 
 struct cm_question {
     const struct cm_scope_path *path;
-    enum cm_stream_class class;  /* marketing or consent_request */
+    enum cm_stream_class class;  /* anything but service is judged as marketing or consent_request */
+    unsigned service_stops;      /* bits 1 << enum cm_reason: the only stops that service mail heeds */
     unsigned accept_basis;       /* cm_basis_bit; LAW-14 */
     uint16_t statement_floor;    /* cm_statement_floor at now; LAW-9 */
     struct cm_dormancy dormancy; /* of the purpose */
@@ -89,7 +94,8 @@ struct cm_decision {
     struct cm_record record;
 };
 
-/* Never answers UNDECIDED or DEFER. Where several stops refuse, the reason is the one that is hardest to lift: first
+/* Never answers UNDECIDED or DEFER. Service mail needs no consent: it is refused by the stops that the question names
+ * and by no other. Where several stops refuse, the reason is the one that is hardest to lift: first
  * what only its own rank ends, then `minor`, then what the subject lifts; of equals the newest. */
 struct cm_decision cm_decide(const struct cm_subject_records *records, const struct cm_question *question);
 
@@ -102,5 +108,11 @@ const char *cm_verdict_name(enum cm_verdict verdict);
 const char *cm_reason_name(enum cm_reason reason);
 /* One sentence for people: what the reason means and what helps. Never NULL. */
 const char *cm_reason_explanation(enum cm_reason reason);
+/* The number of the law (DESIGN 3) that a reason applies, and what that law says in short; 0 and "" if there is none.
+ */
+unsigned cm_reason_law(enum cm_reason reason);
+const char *cm_law_text(unsigned law);
+/* The reason behind a word of the log; false if there is none. */
+bool cm_reason_by_name(struct cm_span name, enum cm_reason *out);
 
 #endif

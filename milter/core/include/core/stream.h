@@ -16,6 +16,7 @@
 #ifndef CORE_STREAM_H
 #define CORE_STREAM_H
 
+#include "base/arena.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "core/cidr.h"
@@ -29,6 +30,11 @@ enum cm_purpose_from {
     CM_PURPOSE_HEADER,
     CM_PURPOSE_NONE
 };
+
+/* What becomes of a message that some of its recipients may have and others may not. DESIGN 4 */
+enum cm_mixed { CM_MIXED_UNSET = 0, CM_MIXED_REJECT, CM_MIXED_REMOVE, CM_MIXED_QUARANTINE };
+/* What is done with a service message that carries the marks of bulk mail. */
+enum cm_honesty { CM_HONESTY_UNSET = 0, CM_HONESTY_REFUSE, CM_HONESTY_LOG, CM_HONESTY_OFF };
 
 /* Bits of accept_basis. */
 enum cm_basis_bit { CM_BASIS_EXPRESS = 1, CM_BASIS_IMPLIED = 2, CM_BASIS_SOFT_OPTIN = 4, CM_BASIS_ASSERTED = 8 };
@@ -68,13 +74,24 @@ struct cm_stream {
     enum cm_stream_class class;
     enum cm_mode mode;
     unsigned accept_basis; /* cm_basis_bit */
+    enum cm_mixed mixed;
+    unsigned max_recipients;    /* of one marketing message; 0: no ceiling */
+    struct cm_patterns list_id; /* what a List-Id of its mail must be, over the text within <>; may hold {purpose} */
+    struct cm_patterns from;    /* the same for the address of From */
 };
+
+/* Finds the streams whose session conditions a session may meet without looking at each. Made by
+ * cm_stream_table_index. */
+struct cm_stream_index;
 
 struct cm_stream_table {
     struct cm_stream *streams;
     size_t count;
     struct cm_session_conditions outgoing; /* here the kinds OR: a session of our own users meets any of them */
     bool refuse_unmatched_bulk;            /* unmatched.bulk = "refuse" */
+    unsigned service_stops; /* bits 1 << enum cm_reason: the stops that service mail heeds; 0: it asks nothing */
+    enum cm_honesty service_honesty;     /* of all service streams */
+    const struct cm_stream_index *index; /* NULL: every stream is looked at */
     enum cm_mode mode; /* top-level mode, for what belongs to no stream; OBSERVE makes every stream observe as well */
 };
 
@@ -92,6 +109,8 @@ struct cm_header {
 };
 
 #define CM_NO_STREAM SIZE_MAX
+
+#define CM_STATUS_HEADER "X-Consent-Status" /* what observe mode tags messages with; copies from outside are forged */
 
 struct cm_claim {
     bool claimed;  /* meets the session conditions of a marketing stream */
@@ -126,6 +145,24 @@ enum cm_purpose_status cm_stream_purpose(const struct cm_stream *stream, struct 
 /* True for a header that marks bulk mail: List-Id, List-Unsubscribe, Feedback-ID, or Precedence bulk/list/junk. LAW-14
  */
 bool cm_header_marks_bulk(const struct cm_header *header);
+
+/* True for a header that only mail to many carries: the marks of bulk mail, and those that sending services put on
+ * campaigns. A service message has none of them (service_honesty). */
+bool cm_header_marks_campaign(const struct cm_header *header);
+
+/*
+ * True if the message may be of this stream and of the declared `purpose` ("sender/path"): its From, and its List-Id if
+ * it has one, match one of the patterns that the stream names, and what {purpose} stands for there is the declared
+ * path. Two of one header, or a From that is not one address, agree with nothing.
+ */
+bool cm_stream_agrees(const struct cm_stream *stream, const char *purpose, const struct cm_header *headers,
+                      size_t header_count);
+
+/*
+ * Makes table->index in `arena`: with it a session meets only the streams that its login or listener may belong to,
+ * and those that name neither. The candidates are the same as without it. False without memory.
+ */
+bool cm_stream_table_index(struct cm_stream_table *table, struct cm_arena *arena);
 
 /* True if some stream or unmatched.bulk can only be decided by headers: then the MTA is asked for them. */
 bool cm_stream_table_needs_headers(const struct cm_stream_table *table);

@@ -9,31 +9,43 @@
 #define SERVICE_RECORDER_H
 
 #include "core/decision_id.h"
-#include "settings/settings.h"
+#include "service/generation.h"
 #include "store/uses.h"
 
 struct cm_recorder;
+struct cm_declaration;
 
 struct cm_record_entry {
     struct cm_decision_id id;
     struct cm_decision decision;
-    bool observed; /* not applied: the stream only observes */
-    size_t stream; /* index, or CM_NO_STREAM */
+    bool observed;            /* not applied: the stream only observes */
+    struct cm_tally_row *row; /* of the stream */
+    unsigned generation;      /* of the configuration, and its SHA-256 */
+    char configuration[65];
     char purpose[CM_LIMIT_PURPOSE_BYTES + 1];
     char subject[CM_SUBJECT_TEXT_BYTES]; /* empty: none */
     char session[24];
     char queue_id[32];
     char client[48];
     char auth[64];
+    char daemon[64]; /* name of the listener */
+    char why[256];   /* the stream was chosen */
+    bool local;      /* mail of the sendmail command */
 };
 
-/* `store` must be the recorder's own. The settings' stream names are borrowed. */
-struct cm_recorder *cm_recorder_new(struct cm_store *store, const struct cm_settings *settings, uint32_t daemon,
+/* `store` must be the recorder's own. Borrows the tally, which must outlive it. */
+struct cm_recorder *cm_recorder_new(struct cm_store *store, struct cm_tally *tally, uint32_t daemon,
                                     struct cm_err *err);
+/* How long refusals are kept, in days of Redis' clock; 0, as it begins: no time is set. Thread-safe; NULL is harmless.
+ */
+void cm_recorder_keep(struct cm_recorder *recorder, unsigned days);
 /* Begins writing; apart from new, because a daemon forks in between. */
 bool cm_recorder_start(struct cm_recorder *recorder, struct cm_err *err);
 /* Leaves a use for the keeper to mark. One that finds no room is left by a later mail. Thread-safe. */
 void cm_recorder_use(struct cm_recorder *recorder, const struct cm_use *use);
+/* Leaves a note for the ledger: what we go by, as soon as the store can take it. Takes it over; NULL is harmless. What
+ * finds no room is logged. Thread-safe. LAW-16 */
+void cm_recorder_note(struct cm_recorder *recorder, struct cm_declaration *declaration);
 /* Counts every decision and keeps the refusals. Thread-safe. */
 void cm_recorder_add(struct cm_recorder *recorder, const struct cm_record_entry *entry);
 /* Writes what is left (one try), stops and frees. NULL is harmless. */

@@ -16,6 +16,7 @@
 #define SERVICE_SESSION_H
 
 #include "core/reply.h"
+#include "service/generation.h"
 #include "service/recorder.h"
 #include "settings/settings.h"
 #include "store/store.h"
@@ -23,22 +24,66 @@
 /* What all sessions share. Immutable but for the counters. */
 struct cm_filter;
 
+/* One decision as it was booked. Borrowed for the call. */
+struct cm_booked {
+    const struct cm_record_entry *entry;
+    size_t stream;            /* or CM_NO_STREAM */
+    struct cm_span recipient; /* as the client gave it; empty: the whole message */
+    const char *why;          /* the stream was chosen */
+};
+
 struct cm_filter_parts {
-    const struct cm_settings *settings;
+    struct cm_generation *generation; /* the first; the filter takes a reference of its own */
+    struct cm_tally *tally;
     const struct cm_keys *keys;
     struct cm_store *store;
-    struct cm_recorder *recorder;
-    uint32_t daemon; /* random, one for each start */
+    struct cm_recorder *recorder; /* NULL only with `observe` */
+    uint32_t daemon;              /* random, one for each start */
+    /* If set, each decision is handed to it instead of being logged, counted and kept: for trying messages. */
+    void (*observe)(void *context, const struct cm_booked *booked);
+    void *context;
 };
 
 /* Borrows all parts. NULL without memory. */
 struct cm_filter *cm_filter_new(const struct cm_filter_parts *parts);
 void cm_filter_free(struct cm_filter *filter);
 
+/* The configuration of now; the reference is the caller's. Thread-safe. */
+struct cm_generation *cm_filter_generation(struct cm_filter *filter);
+/* Connections that negotiate from now on go by this one. Takes a reference of its own. Thread-safe. */
+void cm_filter_install(struct cm_filter *filter, struct cm_generation *generation);
+
+/*
+ * Sets the mode of a stream by its name, or of all that there is (NULL; what was set for single streams is forgotten
+ * then), until the daemon ends: reloads do not lose it. UNSET: as configured again. It counts from the next message of
+ * any connection; a message is judged by one mode from MAIL to its end. False without memory: nothing has changed.
+ * Thread-safe.
+ */
+bool cm_filter_override(struct cm_filter *filter, const char *stream, enum cm_mode mode);
+/* The mode of now of a stream of this generation; CM_NO_STREAM: of mail that belongs to none. Thread-safe. */
+enum cm_mode cm_filter_mode(struct cm_filter *filter, const struct cm_generation *generation, size_t stream);
+
 struct cm_session;
 
-/* NULL without memory: the door then defers. */
-struct cm_session *cm_session_new(struct cm_filter *filter);
+/* Bits: what the MTA lets us do to a message. */
+enum cm_ability { CM_CAN_REMOVE = 1, CM_CAN_QUARANTINE = 2 };
+
+/* The header that tells what would have been, had the stream not only observed. */
+#define CM_STATUS_HEADER "X-Consent-Status"
+
+/* What is to become of a message at its end. Texts live until the session is called again. */
+struct cm_disposition {
+    struct cm_reply reply;      /* code NULL: the message may go, after all below was done to it */
+    const char *const *removed; /* what to delete from the envelope: each recipient in every form needed */
+    size_t removed_count;
+    const char *quarantine; /* why it is to be held; NULL: it is not */
+    const char *status;     /* value of an X-Consent-Status header to add; NULL: none */
+    size_t forged;          /* X-Consent-Status headers that came with the message, to be deleted */
+    bool observed;          /* the message is to go even if something of this cannot be done to it */
+};
+
+/* Keeps a reference to the generation that the connection negotiated by. NULL without memory: the door then defers. */
+struct cm_session *cm_session_new(struct cm_filter *filter, struct cm_generation *generation);
 void cm_session_free(struct cm_session *session);
 
 /* All texts are copied. `daemon` is the listener's name, `own_domain` what completes a recipient without a domain. */
@@ -59,8 +104,10 @@ void cm_session_rcpt(struct cm_session *session, struct cm_span argument, struct
 /* Keeps what streams may ask for. */
 void cm_session_header(struct cm_session *session, struct cm_span name, struct cm_span value);
 
-/* The end of the message: out->code is NULL if it may go. The message is forgotten. */
-void cm_session_end(struct cm_session *session, struct cm_span queue_id, struct cm_reply *out);
+/* The end of the message, which is forgotten but for what `disposition` points to. `abilities`: bits of cm_ability;
+ * what cannot be removed or quarantined is rejected. */
+void cm_session_end(struct cm_session *session, struct cm_span queue_id, unsigned abilities,
+                    struct cm_disposition *disposition);
 
 /* Forgets the message, if any. */
 void cm_session_reset(struct cm_session *session);

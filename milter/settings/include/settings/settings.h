@@ -63,6 +63,18 @@ struct cm_keeper_settings {
     unsigned retain_days; /* how long finished acts stay in the journal: the oldest backup that may be restored */
 };
 
+struct cm_control_settings {
+    const char *socket; /* path of the control socket; empty: none; default /run/consent-milter/control.sock */
+    unsigned mode;      /* octal text in the file; default 0660 */
+    const char *group;  /* NULL: leave it */
+};
+
+struct cm_limit_settings {
+    unsigned sessions;     /* at once; one more is deferred. Default 10000 */
+    unsigned recipients;   /* of one message that wait for its end; at most CM_LIMIT_OPEN_RECIPIENTS, the default */
+    unsigned header_bytes; /* of one message that are kept; default and at most CM_LIMIT_HEADER_BYTES */
+};
+
 struct cm_settings {
     const char *file;
     struct cm_store_settings store;
@@ -75,6 +87,9 @@ struct cm_settings {
     const char *officer; /* contact.officer, may be NULL */
     const char *url;     /* contact.url, may be NULL; shown in refusals: ASCII, at most 120 bytes, http(s) */
     bool log_addresses;
+    struct cm_control_settings control;
+    unsigned explain_days; /* how long refusals are kept; default 30 */
+    struct cm_limit_settings limits;
     struct cm_stream_table streams;
     char sha256[65]; /* hex, over the main file and all fragments in reading order; LAW-16 */
 };

@@ -58,6 +58,9 @@ enum cm_registry_outcome cm_registry_add_purpose(struct cm_store *store, const c
                                                  struct cm_err *err);
 enum cm_registry_outcome cm_registry_retire_purpose(struct cm_store *store, const char *actor, const char *path,
                                                     struct cm_err *err);
+/* Nothing is sent for a sender or "sender/purpose" and all below it, until the halt is ended. */
+enum cm_registry_outcome cm_registry_set_halt(struct cm_store *store, const char *actor, const char *scope, bool halted,
+                                              const char *reason, struct cm_err *err);
 enum cm_registry_outcome cm_registry_set_dormancy(struct cm_store *store, const char *actor, const char *path,
                                                   const struct cm_dormancy *dormancy, struct cm_err *err);
 enum cm_registry_outcome cm_registry_publish(struct cm_store *store, const char *actor,

@@ -57,7 +57,7 @@ enum cm_trouble cm_store_history(struct cm_store *store, const struct cm_past *p
 struct cm_refusal {
     char id[CM_DECISION_ID_CHARS + 1];
     uint16_t partition;
-    char document[1024];
+    char document[2048];
 };
 
 /* One counter of one day: "stream:verdict:reason". */
@@ -72,6 +72,9 @@ struct cm_day_count {
 enum cm_trouble cm_store_record(struct cm_store *store, unsigned counter_partition, const struct cm_refusal *refusals,
                                 size_t refusal_count, const struct cm_day_count *counts, size_t count_count,
                                 bool *out_sent, struct cm_err *err);
+
+/* Forgets all refusals that are older than this many days of the server's clock. May be repeated. */
+enum cm_trouble cm_store_forget_refusals(struct cm_store *store, unsigned days, struct cm_err *err);
 
 /* The kept refusal with this id as JSON in `out`; *out_found tells whether there is one. */
 enum cm_trouble cm_store_find_refusal(struct cm_store *store, struct cm_span id, char *out, size_t size,

@@ -15,6 +15,7 @@ struct cm_registry_sender {
     const char *name;
     uint32_t id;
     const char *title;
+    bool halted; /* nothing is sent for it until a person ends that */
 };
 
 struct cm_registry_purpose {
@@ -22,6 +23,8 @@ struct cm_registry_purpose {
     struct cm_scope_path scopes; /* ids[0] is the purpose itself */
     const char *title;
     bool retired;
+    bool halted; /* it, one above it, or its sender: no marketing and no consent request goes out. consentctl daemon
+                    halt */
     struct cm_dormancy dormancy;
     const struct cm_statement *statements; /* ascending versions */
     size_t statement_count;
