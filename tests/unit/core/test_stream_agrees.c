@@ -83,7 +83,7 @@ static void bulk_is_known_by_its_marks(void **state)
         const char *name;
         const char *value;
         bool want;
-    } rows[] = {
+    } headers[] = {
         {"List-Id", "x", true},
         {"LIST-ID", "", true},
         {"List-Id ", "x", true},
@@ -98,10 +98,10 @@ static void bulk_is_known_by_its_marks(void **state)
         {"Precedence", "", false},
         {"Subject", "bulk", false},
     };
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        const struct cm_header header = {.name = cm_span_of(rows[i].name), .value = cm_span_of(rows[i].value)};
-        if (cm_header_marks_bulk(&header) != rows[i].want) {
-            fail_msg("%s: %s", rows[i].name, rows[i].value);
+    for (size_t i = 0; i < COUNT(headers); i++) {
+        const struct cm_header header = {.name = cm_span_of(headers[i].name), .value = cm_span_of(headers[i].value)};
+        if (cm_header_marks_bulk(&header) != headers[i].want) {
+            fail_msg("%s: %s", headers[i].name, headers[i].value);
         }
     }
 }
