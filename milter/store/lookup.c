@@ -1,4 +1,5 @@
 #include <string.h>
+#include <time.h>
 
 #include "store_internal.h"
 
@@ -200,22 +201,51 @@ static enum cm_trouble ask_anew(struct cm_store *store, const struct task *task,
     return trouble;
 }
 
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static enum cm_trouble look_up(struct cm_store *store, struct task *task, struct cm_lookup *out_lookup,
+                               struct cm_err *err)
+{
+    struct cm_call call = {.may_repeat = true};
+    struct cm_request request = {0};
+    uint64_t began_ns = clock_ns();
+    task->places = build_request(store, task->subjects, task->count, &request);
+    enum cm_trouble trouble = ask_once(store, task, &request, &call, out_lookup, err);
+    if (trouble == CM_TROUBLE_INCARNATION && cm_monotonic_ms() >= store->renew_at_ms) {
+        trouble = ask_anew(store, task, &request, &call, out_lookup, err);
+    }
+    cm_request_done(&request);
+    cm_histogram_add(&store->latency, clock_ns() - began_ns);
+    if (store->trouble != trouble) { /* seldom: no cache line is fought for */
+        store->trouble = trouble;
+    }
+    return trouble;
+}
+
 enum cm_trouble cm_store_lookup(struct cm_store *store, const struct cm_subject *subjects, size_t count,
                                 struct cm_arena *arena, struct cm_subject_records *out_records,
                                 struct cm_lookup *out_lookup, struct cm_err *err)
 {
     struct task task = {.subjects = subjects, .count = count, .arena = arena, .records = out_records};
-    struct cm_call call = {.may_repeat = true};
-    struct cm_request request = {0};
     if (count == 0 || count > CM_LIMIT_LOOKUP_BATCH) {
         cm_err_set(err, "a look-up of %zu subjects", count);
         return CM_TROUBLE_INTERNAL;
     }
-    task.places = build_request(store, subjects, count, &request);
-    enum cm_trouble trouble = ask_once(store, &task, &request, &call, out_lookup, err);
-    if (trouble == CM_TROUBLE_INCARNATION && cm_monotonic_ms() >= store->renew_at_ms) {
-        trouble = ask_anew(store, &task, &request, &call, out_lookup, err);
+    return look_up(store, &task, out_lookup, err);
+}
+
+enum cm_trouble cm_store_probe(struct cm_store *store, struct cm_err *err)
+{
+    struct task nobody = {.count = 0};
+    struct cm_lookup lookup;
+    enum cm_trouble trouble = look_up(store, &nobody, &lookup, err);
+    if (trouble == CM_TROUBLE_NONE) {
+        cm_registry_unref(lookup.registry);
     }
-    cm_request_done(&request);
     return trouble;
 }

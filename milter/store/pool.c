@@ -18,6 +18,7 @@ struct cm_pool {
     struct cm_connection **idle;
     unsigned idle_count;
     unsigned open_count; /* idle and in use */
+    unsigned waiting_count;
     bool breaker_open;
     bool probing;
     unsigned backoff_ms;
@@ -157,13 +158,16 @@ static void close_breaker(struct cm_pool *pool)
 static enum cm_trouble wait_for_place(struct cm_pool *pool, int64_t deadline_ms, struct cm_err *err)
 {
     struct timespec until = {.tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000};
-    while (!pool->breaker_open && pool->idle_count == 0 && pool->open_count >= pool->options->pool) {
-        if (pthread_cond_timedwait(&pool->freed, &pool->mutex, &until) != 0) {
-            cm_err_set(err, "all %u connections stayed busy", pool->options->pool);
-            return CM_TROUBLE_POOL_EXHAUSTED;
-        }
+    int result = 0;
+    pool->waiting_count++;
+    while (result == 0 && !pool->breaker_open && pool->idle_count == 0 && pool->open_count >= pool->options->pool) {
+        result = pthread_cond_timedwait(&pool->freed, &pool->mutex, &until);
     }
-    return CM_TROUBLE_NONE;
+    pool->waiting_count--;
+    if (result != 0) {
+        cm_err_set(err, "all %u connections stayed busy", pool->options->pool);
+    }
+    return result == 0 ? CM_TROUBLE_NONE : CM_TROUBLE_POOL_EXHAUSTED;
 }
 
 /* Takes an idle connection, or the right to open one (connection NULL). Refuses at once while the breaker is open. */
@@ -289,10 +293,15 @@ enum cm_trouble cm_pool_call(struct cm_pool *pool, const struct cm_request *requ
     return trouble;
 }
 
-void cm_pool_state(struct cm_pool *pool, unsigned *out_open, bool *out_breaker_open)
+void cm_pool_state(struct cm_pool *pool, struct cm_store_state *out)
 {
     (void)pthread_mutex_lock(&pool->mutex);
-    *out_open = pool->open_count;
-    *out_breaker_open = pool->breaker_open;
+    *out = (struct cm_store_state){
+        .breaker_is_open = pool->breaker_open,
+        .open = pool->open_count,
+        .busy = pool->open_count - pool->idle_count,
+        .waiting = pool->waiting_count,
+        .max = pool->options->pool,
+    };
     (void)pthread_mutex_unlock(&pool->mutex);
 }

@@ -33,6 +33,7 @@ struct cm_call {
 enum cm_trouble cm_pool_call(struct cm_pool *pool, const struct cm_request *request, struct cm_call *call,
                              redisReply **out_replies, struct cm_err *err);
 
-void cm_pool_state(struct cm_pool *pool, unsigned *out_open, bool *out_breaker_open);
+/* All of it but the trouble. */
+void cm_pool_state(struct cm_pool *pool, struct cm_store_state *out);
 
 #endif

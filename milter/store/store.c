@@ -39,6 +39,17 @@ bool cm_store_doctor_is_missing(const struct cm_store *store)
     return store->doctor_is_missing;
 }
 
+void cm_store_state(struct cm_store *store, struct cm_store_state *out)
+{
+    cm_pool_state(store->pool, out);
+    out->trouble = store->trouble;
+}
+
+const struct cm_histogram *cm_store_latency(const struct cm_store *store)
+{
+    return &store->latency;
+}
+
 struct cm_store *cm_store_new(const struct cm_store_options *options, struct cm_keys *keys, struct cm_err *err)
 {
     bool failed = false;

@@ -20,6 +20,8 @@ struct cm_store {
      * CLOCK_MONOTONIC in ms. */
     _Atomic int64_t renew_at_ms;
     _Atomic bool doctor_is_missing;
+    _Atomic enum cm_trouble trouble; /* of the last look-up */
+    struct cm_histogram latency;
     pthread_mutex_t registry_mutex;     /* guards `registry` and its reloading; taken before the pool's, never after */
     const struct cm_registry *registry; /* NULL until first needed */
 };

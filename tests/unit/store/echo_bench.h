@@ -131,19 +131,18 @@ static inline enum cm_trouble ask(struct bench *bench)
 
 static inline bool is_open(struct bench *bench)
 {
-    unsigned open = 0;
-    bool breaker_open = false;
-    cm_pool_state(bench->pool, &open, &breaker_open);
-    assert_in_range(open, 0, bench->options.pool);
-    return breaker_open;
+    struct cm_store_state state;
+    cm_pool_state(bench->pool, &state);
+    assert_in_range(state.open, 0, bench->options.pool);
+    assert_in_range(state.busy, 0, state.open);
+    return state.breaker_is_open;
 }
 
 static inline unsigned connections(struct bench *bench)
 {
-    unsigned open = 0;
-    bool breaker_open = false;
-    cm_pool_state(bench->pool, &open, &breaker_open);
-    return open;
+    struct cm_store_state state;
+    cm_pool_state(bench->pool, &state);
+    return state.open;
 }
 
 /* Asks until the answer is this one; the back-off is at most half a second. */

@@ -16,6 +16,7 @@
 #define STORE_STORE_H
 
 #include "base/arena.h"
+#include "base/histogram.h"
 #include "base/result.h"
 #include "core/decision.h"
 #include "core/subject.h"
@@ -85,5 +86,20 @@ enum cm_trouble cm_store_lookup(struct cm_store *store, const struct cm_subject 
 /* Whether the last look-up found no verdict of the doctor on its run of the server: mail passes, but nobody has checked
  * that this Redis keeps what it acknowledges. */
 bool cm_store_doctor_is_missing(const struct cm_store *store);
+
+/* How it goes with the store, for those who watch. */
+struct cm_store_state {
+    enum cm_trouble trouble; /* of the last look-up; NONE: it was answered; UNSET: there was none yet */
+    bool breaker_is_open;    /* callers are refused at once */
+    unsigned open;           /* connections */
+    unsigned busy;           /* of them: with a look-up under way */
+    unsigned waiting;        /* callers that wait for one, at most until their deadline */
+    unsigned max;            /* connections at most */
+};
+void cm_store_state(struct cm_store *store, struct cm_store_state *out);
+/* Asks as a look-up does, but for no subject. NONE if look-ups are answered, or the cause and err. */
+enum cm_trouble cm_store_probe(struct cm_store *store, struct cm_err *err);
+/* How long look-ups took, whatever their answer. Lives as long as the store. */
+const struct cm_histogram *cm_store_latency(const struct cm_store *store);
 
 #endif
