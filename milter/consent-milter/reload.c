@@ -82,6 +82,7 @@ static const char *what_needs_a_restart(const struct cm_settings *a, const struc
                        same_text(a->milter.group, b->milter.group)},
         {"control", same_text(a->control.socket, b->control.socket) && a->control.mode == b->control.mode &&
                         same_text(a->control.group, b->control.group)},
+        {"metrics", same_text(a->metrics_listen, b->metrics_listen)},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (!rows[i].is_same) {

@@ -7,6 +7,7 @@
  *   suggest.c  what may have been meant by an unknown key
  *   values.c   single values: store URLs, sockets, names
  *   streams.c  the stream table
+ *   canaries.c the file of canaries
  *   keeper.c   the keepers and who may call ours
  *   top.c      the other keys
  *   settings.c loading and freeing
@@ -43,6 +44,8 @@ struct cm_source_set {
 /* Reads a file whole, adds it to the digest, and checks it and what it includes for all that libconfig would pass over
  * or stumble on. The caller frees the text; NULL and err on failure. */
 char *cm_source_read(struct cm_source_set *set, const char *path);
+/* Reads any other file that the configuration names, whole; the rest as above. */
+char *cm_source_read_list(const char *path, size_t *out_len, struct cm_err *err);
 /* Names of the fragments in conf.d, in C-locale order, as paths. False and err on failure; no directory: none. */
 bool cm_source_fragments(struct cm_source_set *set, const char ***out_paths, size_t *out_count);
 /* The part before the last '/', or ".". */
@@ -70,12 +73,11 @@ enum cm_key_type {
     CM_KEY_PATTERNS, /* struct cm_patterns */
     CM_KEY_NETWORKS, /* struct cm_networks */
     CM_KEY_LIST,     /* const config_setting_t *: a list that the caller reads */
-    CM_KEY_LATER,    /* a key of a later version: an error that says so */
 };
 
 struct cm_word {
     const char *word;
-    unsigned value; /* 0: a word of a later version */
+    unsigned value; /* never 0, which is "not set" */
 };
 
 /* One key. `path` is relative to the group that the table describes; "a.b" makes a an inner group. */
@@ -152,6 +154,10 @@ const char *cm_problem_of_group(const char *text);
 const char *cm_problem_of_account(const char *text);
 const char *cm_problem_of_keeper(const char *text);
 const char *cm_problem_of_officer(const char *text);
+/* Of metrics.listen: where nobody else in the network can connect. */
+const char *cm_problem_of_loopback(const char *text);
+/* Of mail.server: HOST:PORT. */
+const char *cm_problem_of_mail_server(const char *text);
 const char *cm_problem_of_url(const char *text);
 const char *cm_problem_of_header_name(const char *text);
 const char *cm_problem_of_session_pattern(const char *text);
@@ -189,6 +195,11 @@ struct cm_keeper_lists {
 /* Fills keepers and keeper.callers; `root` is the top of the main file. */
 bool cm_keepers_read(const struct cm_reader *reader, const config_setting_t *root, const struct cm_keeper_lists *lists,
                      struct cm_settings *settings);
+
+/* --- canaries.c --- */
+
+/* Reads the file that settings->canaries_file names, if it does. */
+bool cm_canaries_read(const struct cm_reader *reader, const config_setting_t *root, struct cm_settings *settings);
 
 /* --- top.c --- */
 

@@ -185,14 +185,9 @@ static bool find_word(const struct cm_item *item, const config_setting_t *at, co
     struct cm_text t = cm_text_over(right, sizeof(right));
     cm_suggest_word(item->key->words, &t);
     for (const struct cm_word *w = item->key->words; w->word != NULL; w++) {
-        if (strcmp(text, w->word) == 0 && w->value != 0) {
+        if (strcmp(text, w->word) == 0) {
             *out_value = w->value;
             return true;
-        }
-        if (strcmp(text, w->word) == 0) {
-            return cm_reader_fail(item->reader, at, item->path,
-                                  "\"%s\" belongs to a later version; this one knows only %s", text,
-                                  right + sizeof("write ") - 1);
         }
     }
     char quoted[CM_QUOTE_BYTES];
@@ -352,8 +347,6 @@ bool cm_item_read(const struct cm_item *item, void *out)
     case CM_KEY_PATTERNS: return read_patterns(item, out);
     case CM_KEY_NETWORKS: return read_networks(item, out);
     case CM_KEY_LIST: return read_list(item, out);
-    case CM_KEY_LATER: break;
     }
-    return cm_reader_fail(item->reader, item->setting, item->path,
-                          "belongs to a later version of consent-milter; this one cannot do it, so take it out");
+    return false;
 }

@@ -113,8 +113,7 @@ static bool set_default(const struct cm_reader *reader, const struct cm_key *key
     case CM_KEY_WORDS: *(unsigned *)out = key->number; break;
     case CM_KEY_PATTERNS:
     case CM_KEY_NETWORKS:
-    case CM_KEY_LIST:
-    case CM_KEY_LATER: break; /* empty, as the memory is */
+    case CM_KEY_LIST: break; /* empty, as the memory is */
     }
     return true;
 }

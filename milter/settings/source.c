@@ -37,7 +37,7 @@ static const char *advice_for(int number, bool is_main)
     switch (number) {
     case ENOENT:
         return is_main ? "give the path of the configuration with -c or in " CM_SETTINGS_ENVIRONMENT
-                       : "name a file below the directory of the main file";
+                       : "name a file that is there";
     case EACCES: return "let the user that runs this program read it";
     default: return "put a readable file there";
     }
@@ -47,7 +47,7 @@ static const char *advice_for(int number, bool is_main)
 
 static bool fail_size(const char *path, struct cm_err *err)
 {
-    cm_err_set(err, "%s: is larger than 4 MiB; split the streams into conf.d/*.conf", path);
+    cm_err_set(err, "%s: is larger than 4 MiB; split it (streams go into conf.d/*.conf)", path);
     return false;
 }
 
@@ -340,6 +340,11 @@ static bool scan_file(struct cm_source_set *set, const char *path, unsigned dept
     }
     *out_text = text;
     return true;
+}
+
+char *cm_source_read_list(const char *path, size_t *out_len, struct cm_err *err)
+{
+    return read_file(path, false, out_len, err);
 }
 
 char *cm_source_read(struct cm_source_set *set, const char *path)

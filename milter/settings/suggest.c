@@ -52,7 +52,7 @@ static bool nearest(const struct cm_key_table *table, const char *prefix, struct
     size_t best = NEAR_ENOUGH + 1;
     for (size_t i = 0; i < table->count; i++) {
         struct cm_span name;
-        if (table->keys[i].type == CM_KEY_LATER || !name_in_group(&table->keys[i], prefix, &name)) {
+        if (!name_in_group(&table->keys[i], prefix, &name)) {
             continue;
         }
         size_t d = distance(wrong, name);
@@ -82,8 +82,7 @@ static void list_known(const struct cm_key_table *table, const char *prefix, str
     cm_text_add_str(out, "known here:");
     for (size_t i = 0; i < table->count; i++) {
         struct cm_span name;
-        if (table->keys[i].type == CM_KEY_LATER || !name_in_group(&table->keys[i], prefix, &name) ||
-            cm_span_equal(last, name)) {
+        if (!name_in_group(&table->keys[i], prefix, &name) || cm_span_equal(last, name)) {
             continue;
         }
         cm_text_add_str(out, last.p != NULL ? ", " : " ");

@@ -231,9 +231,34 @@ static const struct cm_key top_keys[] = {
      .offset = IN_DRAFT(settings.control.group),
      .right = "a group name, such as \"adm\"",
      .problem = cm_problem_of_group},
-    {.path = "metrics", .type = CM_KEY_LATER},
-    {.path = "mail", .type = CM_KEY_LATER},
-    {.path = "canaries", .type = CM_KEY_LATER},
+    {.path = "metrics.listen",
+     .type = CM_KEY_TEXT,
+     .min = 1,
+     .max = 128,
+     .offset = IN_DRAFT(settings.metrics_listen),
+     .right = "unix:PATH, 127.0.0.1:PORT or [::1]:PORT",
+     .problem = cm_problem_of_loopback},
+    {.path = "mail.server",
+     .type = CM_KEY_TEXT,
+     .min = 1,
+     .max = 262,
+     .offset = IN_DRAFT(settings.mail.server),
+     .right = "HOST:PORT, such as \"127.0.0.1:25\"",
+     .problem = cm_problem_of_mail_server},
+    {.path = "mail.from",
+     .type = CM_KEY_TEXT,
+     .min = 1,
+     .max = 254,
+     .offset = IN_DRAFT(settings.mail.from),
+     .right = "a mail address",
+     .problem = cm_problem_of_officer},
+    {.path = "canaries",
+     .type = CM_KEY_TEXT,
+     .min = 1,
+     .max = 1023,
+     .offset = IN_DRAFT(settings.canaries_file),
+     .right = "the path of a file with one address a line",
+     .problem = cm_problem_of_file},
     {.path = "explain_days",
      .type = CM_KEY_DAYS,
      .min = 1,
@@ -293,6 +318,24 @@ static bool weigh_budget(const struct cm_reader *reader, const config_setting_t 
                           CM_BUDGET_RCPT_MS, CM_BUDGET_RCPT_MS);
 }
 
+/* Mail to the officer needs a server, a sender and an officer. */
+static bool weigh_mail(const struct cm_reader *reader, const config_setting_t *root, const struct cm_settings *settings)
+{
+    const struct cm_mail_settings *mail = &settings->mail;
+    const char *key = mail->server != NULL ? "mail.server" : "mail.from";
+    const char *lacks = NULL;
+    if (mail->server == NULL && mail->from == NULL) {
+        return true;
+    }
+    if (mail->server == NULL || mail->from == NULL) {
+        lacks = mail->server == NULL ? "mail.server" : "mail.from";
+    } else if (settings->officer == NULL) {
+        lacks = "contact.officer";
+    }
+    return lacks == NULL ||
+           cm_reader_fail(reader, cm_reader_member(root, key), key, "is of no use without %s; write that too", lacks);
+}
+
 static bool weigh_top(const struct cm_reader *reader, const config_setting_t *root, struct cm_draft *draft)
 {
     struct cm_settings *settings = &draft->settings;
@@ -312,7 +355,7 @@ static bool weigh_top(const struct cm_reader *reader, const config_setting_t *ro
             "is \"refuse\", but outgoing names no session of your own users; write outgoing: { auth = "
             "[\"*\"]; } or similar");
     }
-    if (!weigh_budget(reader, root, settings)) {
+    if (!weigh_budget(reader, root, settings) || !weigh_mail(reader, root, settings)) {
         return false;
     }
     settings->streams.service_honesty = (enum cm_honesty)draft->honesty;
@@ -324,5 +367,6 @@ static bool weigh_top(const struct cm_reader *reader, const config_setting_t *ro
 bool cm_top_read(const struct cm_reader *reader, const config_setting_t *root, struct cm_draft *draft)
 {
     return cm_reader_group(reader, root, &top_table, draft) && weigh_top(reader, root, draft) &&
-           cm_keepers_read(reader, root, &draft->keepers, &draft->settings);
+           cm_keepers_read(reader, root, &draft->keepers, &draft->settings) &&
+           cm_canaries_read(reader, root, &draft->settings);
 }

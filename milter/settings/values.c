@@ -221,6 +221,33 @@ static struct cm_span without_prefix(const char *text, const char *prefix)
     return cm_span_of(text + strlen(prefix));
 }
 
+const char *cm_problem_of_mail_server(const char *text)
+{
+    struct host_port where;
+    return split_host_port(cm_span_of(text), &where) && where.port.p != NULL
+               ? NULL
+               : "is no HOST:PORT; write the mail server of this host, as in \"127.0.0.1:25\"";
+}
+
+const char *cm_problem_of_loopback(const char *text)
+{
+    struct host_port where;
+    struct cm_ip ip;
+    struct cm_cidr v4;
+    struct cm_cidr v6;
+    if (cm_span_starts_with(cm_span_of(text), "unix:")) {
+        return problem_of_unix_path(without_prefix(text, "unix:"));
+    }
+    if (!split_host_port(cm_span_of(text), &where) || where.port.p == NULL || !cm_ip_parse(where.host, &ip)) {
+        return "is no address to listen on; write unix:PATH, 127.0.0.1:PORT or [::1]:PORT";
+    }
+    if (!cm_cidr_parse(CM_SPAN("127.0.0.0/8"), &v4) || !cm_cidr_parse(CM_SPAN("::1/128"), &v6) ||
+        (!cm_cidr_contains(&v4, &ip) && !cm_cidr_contains(&v6, &ip))) {
+        return "is an address that others reach; write unix:PATH, 127.0.0.1:PORT or [::1]:PORT";
+    }
+    return NULL;
+}
+
 const char *cm_problem_of_server_name(const char *text)
 {
     struct cm_span name = cm_span_of(text);

@@ -170,6 +170,17 @@ static void warn_of_streams(const struct warning *w)
     }
 }
 
+static void warn_of_canaries(const struct warning *w)
+{
+    const struct cm_settings *settings = w->settings;
+    if (settings->canaries_file != NULL && settings->canaries.count == 0) {
+        warn(w, "canaries", "names a file without an address");
+    } else if (settings->canaries.count > 0 && settings->mail.server == NULL) {
+        warn(w, "canaries",
+             "raise an alarm in the log only; write mail.server and mail.from so that the officer hears");
+    }
+}
+
 void cm_settings_warn(const struct cm_settings *settings, void (*say)(void *context, const char *text), void *context)
 {
     const struct warning w = {.settings = settings, .say = say, .context = context};
@@ -177,6 +188,7 @@ void cm_settings_warn(const struct cm_settings *settings, void (*say)(void *cont
     warn_of_store(&w);
     warn_of_keepers(&w);
     warn_of_streams(&w);
+    warn_of_canaries(&w);
     if (settings->officer == NULL) {
         warn(&w, "contact.officer", "is not set; subjects must be able to reach the one who answers for their data");
     }

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 STRING = r'"((?:[^"\\]|\\.)*)"'
-# Types of keys as the page calls them. Keys of a later version are no keys yet.
+# Types of keys as the page calls them.
 TYPES = {"TEXT": "Text", "PARSED": "Text", "FLAG": "Flag", "COUNT": "Number", "DURATION": "Duration", "DAYS": "Days",
          "OCTAL": "Mode", "WORD": "Word", "WORDS": "Words", "PATTERNS": "Patterns", "NETWORKS": "Networks",
          "LIST": "Groups"}
@@ -52,8 +52,6 @@ def settings_keys(root):
         for table, body in re.findall(r"struct cm_key (\w+)\[\] = \{(.*?)\n\};", text, re.S):
             for row in re.split(r"(?=\{\.path = )", body)[1:]:
                 kind = re.search(r"\.type = CM_KEY_(\w+)", row)[1]
-                if kind == "LATER":
-                    continue
                 name = re.search(r'\.path = "([\w.]+)"', row)[1]
                 prefix = prefixes.get(table, "")
                 keys[f"{prefix}.{name}" if prefix else name] = row

@@ -281,7 +281,8 @@ static void a_file_has_a_largest(void **state)
     assert_non_null(settings);
     cm_settings_free(settings);
     put_bytes(main_file, text, largest + 1);
-    expect_error("one byte more", "consent-milter.conf: is larger than 4 MiB; split the streams into conf.d/*.conf");
+    expect_error("one byte more",
+                 "consent-milter.conf: is larger than 4 MiB; split it (streams go into conf.d/*.conf)");
     free(text);
 }
 

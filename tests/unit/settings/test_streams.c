@@ -5,7 +5,7 @@ static const struct bad_file bad_files[] = {
     {"a key of a stream at the top", STORE "sender = \"acme\";\n",
      ":2: sender: is not known; known here: "
      "store, keys, state, keepers, keeper, milter, contact, outgoing, unmatched, mode, log_addresses, streams, "
-     "service_stops, service_honesty, control, explain_days, limits"},
+     "service_stops, service_honesty, control, metrics, mail, canaries, explain_days, limits"},
     {"an unknown key of a stream", STREAM(NAMES, MATCH, "purposes = \"x\";"),
      ":5: streams.purposes: is not known; did you mean \"purpose\"?"},
     {"an unknown condition", STREAM(NAMES, "match: { auth = [\"a\"]; recipients = [\"b\"]; };", ""),

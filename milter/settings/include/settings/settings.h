@@ -11,6 +11,7 @@
 #define SETTINGS_SETTINGS_H
 
 #include "base/result.h"
+#include "core/canaries.h"
 #include "core/record.h"
 #include "core/stream.h"
 
@@ -69,6 +70,12 @@ struct cm_control_settings {
     const char *group;  /* NULL: leave it */
 };
 
+/* How alarms reach contact.officer: both NULL, or both set and the officer too. */
+struct cm_mail_settings {
+    const char *server; /* HOST:PORT, by SMTP */
+    const char *from;
+};
+
 struct cm_limit_settings {
     unsigned sessions;     /* at once; one more is deferred. Default 10000 */
     unsigned recipients;   /* of one message that wait for its end; at most CM_LIMIT_OPEN_RECIPIENTS, the default */
@@ -88,6 +95,10 @@ struct cm_settings {
     const char *url;     /* contact.url, may be NULL; shown in refusals: ASCII, at most 120 bytes, http(s) */
     bool log_addresses;
     struct cm_control_settings control;
+    const char *metrics_listen; /* metrics.listen, as cm_http_new reads it; NULL: none */
+    struct cm_mail_settings mail;
+    const char *canaries_file; /* NULL: none */
+    struct cm_canaries canaries;
     unsigned explain_days; /* how long refusals are kept; default 30 */
     struct cm_limit_settings limits;
     struct cm_stream_table streams;
