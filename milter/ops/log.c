@@ -6,6 +6,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#define QUEUE_ID_MAX 64 /* of the longest that is told */
+
 static struct {
     const char *ident;
     bool to_stderr;
@@ -82,6 +84,15 @@ static bool is_plain(char c)
     static const char marks[128] = {['@'] = 1, ['.'] = 1, ['_'] = 1, [':'] = 1, ['/'] = 1, ['+'] = 1, ['-'] = 1};
     unsigned char byte = (unsigned char)c;
     return cm_ascii_is_alnum(c) || (byte < sizeof(marks) && marks[byte] != 0);
+}
+
+void cm_log_begin(struct cm_text *line, struct cm_span queue_id)
+{
+    for (size_t i = 0; i < queue_id.len && i < QUEUE_ID_MAX; i++) {
+        bool is_right = cm_ascii_is_alnum(queue_id.p[i]) || queue_id.p[i] == '-' || queue_id.p[i] == '_';
+        cm_text_add_char(line, is_right ? queue_id.p[i] : '?');
+    }
+    cm_text_add_str(line, queue_id.len > 0 ? ":" : "NOQUEUE:");
 }
 
 void cm_log_add(struct cm_text *line, const char *key, struct cm_span value)

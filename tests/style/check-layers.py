@@ -32,7 +32,8 @@ VENDORS = (
     (r"openssl/", {"core", "settings", "store", "service"}),
     (r"idn2\.h$", {"core"}),
     (r"uni(str|norm|case|ctype|conv|types|width|gbrk|wbrk|lbrk|name)\.h$", {"core"}),
-    (r"microhttpd\.h$", {"consent-web"}),
+    (r"microhttpd\.h$", {"ops"}),
+    (r"curl/", {"ops"}),
     (r"gmime/", {"consent-intake"}),
     (r"csv\.h$", {"service"}),
 )

@@ -22,6 +22,7 @@ LIBRARIES = {
     "jansson": ["libjansson-dev"],
     "cmocka": ["libcmocka-dev"],
     "libmicrohttpd": ["libmicrohttpd-dev"],
+    "libcurl": ["libcurl4-openssl-dev", "libcurl4-gnutls-dev"],
     "gmime-3.0": ["libgmime-3.0-dev"],
     "csv": ["libcsv-dev"],
     "PkgConfig": ["pkgconf", "pkg-config"],
@@ -76,6 +77,9 @@ TOOLS = {
     "systemd-sysusers": ["systemd"],
     "systemd-tmpfiles": ["systemd"],
 }
+
+# Modules of Python that tests import beside its own.
+MODULES = {"yaml": ["python3-yaml"]}
 
 # Essential, or required by what is: there on every Debian.
 ALWAYS = {"util-linux", "bash", "coreutils", "perl-base"}
@@ -140,7 +144,9 @@ class Checker:
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names = [node.module]
             for name in (n.split(".")[0] for n in names):
-                if name not in sys.stdlib_module_names and name not in own:
+                if name in MODULES:
+                    self.need(path, node.lineno, name, MODULES[name])
+                elif name not in sys.stdlib_module_names and name not in own:
                     self.findings.append(f"{path.relative_to(self.root)}:{node.lineno}: imports {name}, which is "
                                          "neither ours nor of Python itself; the tests use nothing else")
             if isinstance(node, ast.List) and node.elts and isinstance(node.elts[0], ast.Constant):

@@ -43,6 +43,30 @@ static void values_are_quoted_when_they_must_be(void **state)
     }
 }
 
+static void a_queue_id_cannot_pretend_to_be_more(void **state)
+{
+    (void)state;
+    static const struct {
+        struct cm_span id;
+        const char *want;
+    } rows[] = {
+        {CM_SPAN("4XyZ09-a_b"), "4XyZ09-a_b:"}, {CM_SPAN(""), "NOQUEUE:"},        {{NULL, 0}, "NOQUEUE:"},
+        {CM_SPAN("A id=x"), "A?id?x:"},         {CM_SPAN("A:\r\n%n"), "A????n:"}, {CM_SPAN("\xff\0x"), "??x:"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char storage[128];
+        struct cm_text line = cm_text_over(storage, sizeof(storage));
+        cm_log_begin(&line, rows[i].id);
+        assert_string_equal(storage, rows[i].want);
+    }
+    char storage[128];
+    char id[200];
+    struct cm_text line = cm_text_over(storage, sizeof(storage));
+    memset(id, 'A', sizeof(id));
+    cm_log_begin(&line, (struct cm_span){id, sizeof(id)});
+    assert_int_equal(line.len, 64 + 1);
+}
+
 static void every_byte_is_plain_or_printable_in_quotes(void **state)
 {
     (void)state;
@@ -146,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_quoted_when_they_must_be),
+        cmocka_unit_test(a_queue_id_cannot_pretend_to_be_more),
         cmocka_unit_test(every_byte_is_plain_or_printable_in_quotes),
         cmocka_unit_test(a_line_that_is_full_is_cut_and_ends_in_a_nul),
         cmocka_unit_test(control_bytes_never_reach_the_sink),

@@ -21,6 +21,9 @@ void cm_log(enum cm_log_level level, const char *format, ...) __attribute__((for
 /* The same for a line that was built; no format is read. */
 void cm_log_line(enum cm_log_level level, struct cm_span line);
 
+/* Begins a line about a message: "QUEUEID:", or "NOQUEUE:" while it has none. An id is letters and digits in every MTA;
+ * other bytes become '?', so that none can pretend to be a key. */
+void cm_log_begin(struct cm_text *line, struct cm_span queue_id);
 /* Appends " key=value". A value with bytes outside [A-Za-z0-9@._:/+-], or an empty one, is quoted, with \xHH for what
  * is not printable ASCII, '"' or '\'. */
 void cm_log_add(struct cm_text *line, const char *key, struct cm_span value);

@@ -1,8 +1,9 @@
-/* Becoming a daemon: background, PID file, user. */
+/* Becoming a daemon: background, PID file, user; and what it takes of the system. */
 #ifndef OPS_PROCESS_H
 #define OPS_PROCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/result.h"
 
@@ -21,5 +22,16 @@ bool cm_process_become(const char *user_and_group, struct cm_err *err);
 
 /* As many descriptors as the hard limit allows: every session takes one. */
 void cm_process_raise_descriptors(void);
+
+/* What the kernel says of this process now; what it does not say is 0. Thread-safe. */
+struct cm_process_measure {
+    uint64_t open_descriptors;
+    uint64_t max_descriptors;
+    uint64_t threads;
+    uint64_t resident_bytes;
+    double cpu_s;
+    double started_at_s; /* wall clock */
+};
+void cm_process_measure(struct cm_process_measure *out);
 
 #endif
