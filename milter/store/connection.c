@@ -323,12 +323,14 @@ enum cm_trouble cm_connection_call(struct cm_connection *connection, const struc
                                    int64_t deadline_ms, int trip_fd, redisReply **out_replies, struct cm_err *err)
 {
     size_t got = 0;
+    connection->sent = false;
     if (request->failed) {
         cm_err_set(err, "out of memory");
         return CM_TROUBLE_MEMORY;
     }
     enum cm_trouble trouble = require_quiet(connection, err);
-    if (trouble == CM_TROUBLE_NONE) {
+    connection->sent = trouble == CM_TROUBLE_NONE;
+    if (connection->sent) {
         trouble = exchange(connection, request, deadline_ms, trip_fd, out_replies, &got, err);
     }
     if (trouble != CM_TROUBLE_NONE) {

@@ -35,6 +35,7 @@ struct cm_connection {
     const redisReplyObjectFunctions *original;
     struct cm_incarnation incarnation; /* of the store, as of connecting */
     bool dead;
+    bool sent; /* of the last request some bytes went out, or may have */
 };
 
 /* Connects, authenticates, makes sure that a master answers, and reads which incarnation of the store that is. */

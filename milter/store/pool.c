@@ -245,20 +245,20 @@ static enum cm_trouble run_leased(struct cm_pool *pool, struct lease *lease, con
 {
     int trip_fd = lease->probe ? -1 : pool->trip_fd;
     if (lease->reused && !call->fresh) {
-        progress->sent = true;
         enum cm_trouble trouble = cm_connection_call(lease->connection, request, call->deadline_ms, trip_fd,
                                                      out_replies, err);
-        if (trouble != CM_TROUBLE_CONNECTION_LOST || !call->may_repeat) {
+        progress->sent = lease->connection->sent;
+        if (trouble != CM_TROUBLE_CONNECTION_LOST || (progress->sent && !call->may_repeat)) {
             return trouble;
         }
-        *progress = (struct progress){.sent_lost = true};
+        *progress = (struct progress){.sent_lost = progress->sent};
     }
     cm_connection_close(lease->connection); /* if Redis restarted, its old connections are no news */
     lease->connection = NULL;
     enum cm_trouble trouble = cm_connection_open(pool->options, call->deadline_ms, &lease->connection, err);
     if (trouble == CM_TROUBLE_NONE) {
-        progress->sent = true;
         trouble = cm_connection_call(lease->connection, request, call->deadline_ms, trip_fd, out_replies, err);
+        progress->sent = lease->connection->sent;
     }
     return trouble;
 }

@@ -20,8 +20,8 @@ void cm_pool_free(struct cm_pool *pool);
 /* How one request is to be run, and how it went. */
 struct cm_call {
     /* Asked: */
-    bool may_repeat; /* sent once more, on a new connection, if it met one which Redis had closed meanwhile (a restart):
-                        only reads and writes with an event id may be */
+    bool may_repeat; /* sent once more, on a new connection, if its answer was lost with the old one (a restart): only
+                        reads and writes with an event id may be. What never went out is sent in any case. */
     bool fresh;      /* on a new connection, in the place of an idle one: what an old one was told may be outdated */
     int64_t deadline_ms; /* of CLOCK_MONOTONIC; 0: the options' timeout from now, and filled in */
     /* Told: */

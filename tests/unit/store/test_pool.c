@@ -233,6 +233,18 @@ static void what_may_not_be_repeated_is_not(void **state)
     assert_int_equal(bench->script.echoes, before + 1);
 }
 
+static void what_never_went_out_is_sent_on_a_new_connection(void **state)
+{
+    struct bench *bench = *state;
+    struct cm_err err;
+    bool sent = false;
+    assert_int_equal(ask(bench), CM_TROUBLE_NONE);
+    unsigned before = bench->script.echoes;
+    fake_order(&bench->fake, 'd'); /* Redis was restarted while nobody asked */
+    assert_int_equal(echo(bench, "once", false, &sent, &err), CM_TROUBLE_NONE);
+    assert_int_equal(bench->script.echoes, before + 1);
+}
+
 static enum cm_trouble call_with(struct bench *bench, struct cm_call *call)
 {
     struct cm_request request = {0};
@@ -308,6 +320,7 @@ int main(void)
         CASE(the_pool_never_grows_beyond_its_ceiling),
         CASE(a_restart_of_redis_is_met_in_silence),
         CASE(what_may_not_be_repeated_is_not),
+        CASE(what_never_went_out_is_sent_on_a_new_connection),
         CASE(the_incarnation_that_answered_is_told_and_a_fresh_connection_knows_the_newest),
         CASE(a_deadline_that_is_given_counts),
         CASE(a_fresh_connection_that_is_lost_is_not_tried_again),
