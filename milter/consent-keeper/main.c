@@ -14,6 +14,7 @@
 #include "chores.h"
 #include "desk.h"
 #include "ops/log.h"
+#include "ops/notify.h"
 #include "ops/options.h"
 #include "ops/process.h"
 #include "service/open.h"
@@ -54,7 +55,7 @@ static int64_t boot_ms(void *context)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Stops come as something to read; what asks for a reload, which this version cannot do, must not end us. */
+/* Stops come as something to read; what asks a filter for a reload must not end us, who have nothing to reload. */
 static bool prepare_signals(struct daemon *daemon, struct cm_err *err)
 {
     sigset_t stops;
@@ -157,9 +158,17 @@ static int serve(struct daemon *daemon)
     int timeout_ms = 0;
     bool stops = false;
     bool ok = true;
+    const int64_t watchdog_ms = cm_notify_watchdog_ms(); /* 0: nobody watches */
+    int64_t due_ms = boot_ms(NULL) + watchdog_ms;
+    cm_notify("READY=1\nSTATUS=serving");
     while (ok && !stops) {
         ok = turn(daemon, &timeout_ms, &stops, &err);
+        if (ok && watchdog_ms > 0 && boot_ms(NULL) >= due_ms) {
+            cm_notify("WATCHDOG=1"); /* a turn is short: see WORK_MS */
+            due_ms = boot_ms(NULL) + watchdog_ms;
+        }
     }
+    cm_notify("STOPPING=1");
     ok = ok && stop(daemon, &err);
     if (!ok) {
         cm_log(CM_LOG_ERROR, "the journal fails, so nothing can be acknowledged any more: %s", err.text);
