@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "negotiation.h"
 #include "ops/log.h"
 #include "service/session.h"
+#include "stages.h"
 
 /* libmilter gives callbacks no context of their own, so the one filter of the process stands here. Set before
  * smfi_main. */
@@ -20,7 +22,7 @@ static struct {
     struct cm_filter *filter;
     const struct cm_store *store;
     atomic_bool missed_doctor; /* what the log was last told of cm_store_doctor_is_missing */
-    atomic_int transactions;   /* messages between MAIL and their end, for a clean stop */
+    atomic_int transactions;   /* messages with a recipient, until their end, for a clean stop */
     atomic_int running;        /* callbacks on their way, for freeing nothing under them */
     atomic_bool stopping;      /* transactions that begin now are deferred */
     atomic_bool closed;        /* what callbacks use may be gone */
@@ -62,11 +64,11 @@ static _Atomic uint64_t macro_seen[MACRO_COUNT];
 struct connection {
     struct cm_generation *generation; /* that it was negotiated by */
     struct cm_session *session;       /* made at CONNECT; NULL: out of memory, or the MTA would not send our macros */
-    unsigned long steps;              /* what was negotiated */
-    unsigned long actions;            /* what we may do to a message */
-    bool is_too_many;                 /* past limits.sessions: it is deferred */
+    struct cm_negotiation negotiated;
+    bool is_too_many; /* past limits.sessions: it is deferred */
     bool in_transaction;
-    bool refused_to_begin; /* the transaction began while we were stopping */
+    bool refused_to_begin; /* its first recipient came while we were stopping */
+    bool is_outgrown;      /* the configuration of now needs more of the MTA than was negotiated, and has for long */
 };
 
 static struct cm_span macro(SMFICTX *ctx, enum macro_id id)
@@ -78,11 +80,31 @@ static struct cm_span macro(SMFICTX *ctx, enum macro_id id)
     return cm_span_of(value);
 }
 
+/* False while we are stopping. Counted before that is looked at, so that a stop either waits for it or is seen. */
+static bool begin_transaction(struct connection *connection)
+{
+    connection->in_transaction = true;
+    atomic_fetch_add(&door.transactions, 1);
+    return !atomic_load(&door.stopping);
+}
+
 static void end_transaction(struct connection *connection)
 {
     if (connection->in_transaction) {
         connection->in_transaction = false;
         atomic_fetch_sub(&door.transactions, 1);
+    }
+}
+
+/* With all that hangs on it. */
+static void close_connection(struct connection *connection)
+{
+    if (connection != NULL) {
+        end_transaction(connection);
+        atomic_fetch_sub(&door.sessions, 1);
+        cm_session_free(connection->session);
+        cm_generation_unref(connection->generation);
+        free(connection);
     }
 }
 
@@ -100,10 +122,16 @@ static sfsistat leave(sfsistat result)
     return result;
 }
 
+static sfsistat leave_stage(enum cm_stage stage, uint64_t began_ns, sfsistat result)
+{
+    cm_stage_took(stage, began_ns);
+    return leave(result);
+}
+
 /* A stage whose reply nobody waits for must not get one: libmilter would log each as an error. */
 static sfsistat no_reply(const struct connection *connection, unsigned long bit)
 {
-    return connection != NULL && (connection->steps & bit) != 0 ? SMFIS_NOREPLY : SMFIS_CONTINUE;
+    return connection != NULL && (connection->negotiated.steps & bit) != 0 ? SMFIS_NOREPLY : SMFIS_CONTINUE;
 }
 
 /* Sets the reply immediately before it is used: libmilter keeps old ones, also across messages. */
@@ -122,6 +150,7 @@ static sfsistat answer(SMFICTX *ctx, const struct cm_reply *reply)
 
 static sfsistat on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
 {
+    uint64_t began_ns = cm_stage_clock_ns();
     char text[INET6_ADDRSTRLEN] = "";
     const void *ip = NULL;
     struct connection *connection = smfi_getpriv(ctx);
@@ -146,7 +175,7 @@ static sfsistat on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
     } else {
         cm_log(CM_LOG_ERROR, "out of memory for a new session; it is deferred");
     }
-    return leave(no_reply(connection, SMFIP_NR_CONN));
+    return leave_stage(CM_STAGE_CONNECT, began_ns, no_reply(connection, SMFIP_NR_CONN));
 }
 
 /* Mail of the sendmail command, as Postfix shows it: the queue id is there at MAIL already and no mailer is. */
@@ -161,26 +190,45 @@ static struct cm_session *session_of(const struct connection *connection)
     return connection != NULL ? connection->session : NULL;
 }
 
+/* Whether a connection has gone by an old configuration for too long. One that only observes may: nothing is missed. */
+static bool is_outgrown(const struct connection *connection)
+{
+    if (cm_filter_generation_number(door.filter) == connection->generation->number) {
+        return false;
+    }
+    struct cm_generation *now = cm_filter_generation(door.filter);
+    int64_t age_ms = (int64_t)(cm_stage_clock_ns() / 1000000) - now->since_ms;
+    bool result = cm_filter_mode(door.filter, now, CM_NO_STREAM) != CM_MODE_OBSERVE &&
+                  cm_negotiation_is_outgrown(&connection->negotiated, &now->settings->streams, age_ms);
+    cm_generation_unref(now);
+    if (result && !connection->is_outgrown) {
+        cm_log(CM_LOG_NOTICE,
+               "a connection negotiated by generation %u is deferred until it ends: it lacks what the "
+               "configuration of now needs",
+               connection->generation->number);
+    }
+    return result;
+}
+
 static sfsistat on_mail(SMFICTX *ctx, char **argv)
 {
+    uint64_t began_ns = cm_stage_clock_ns();
     struct connection *connection = smfi_getpriv(ctx);
     if (enter() && session_of(connection) != NULL) { /* else RCPT defers: at MAIL nobody waits for a reply */
         end_transaction(connection);
         atomic_fetch_add_explicit(&door.messages_total, 1, memory_order_relaxed);
-        connection->refused_to_begin = atomic_load(&door.stopping);
-        if (!connection->refused_to_begin) {
-            connection->in_transaction = true;
-            atomic_fetch_add(&door.transactions, 1);
-        }
+        connection->refused_to_begin = false;
+        connection->is_outgrown = is_outgrown(connection);
         cm_session_mail(connection->session, cm_span_of(argv[0]), macro(ctx, MACRO_AUTH), is_local(ctx));
     }
-    return leave(no_reply(connection, SMFIP_NR_MAIL));
+    return leave_stage(CM_STAGE_MAIL, began_ns, no_reply(connection, SMFIP_NR_MAIL));
 }
 
 /* What is said when there is no session to judge with, or no time. LAW-2: nothing is deferred in observe mode. */
 static struct cm_reply blind_reply(const struct connection *connection)
 {
-    if (connection != NULL && cm_filter_mode(door.filter, connection->generation, CM_NO_STREAM) == CM_MODE_OBSERVE) {
+    if (connection != NULL && !connection->is_outgrown &&
+        cm_filter_mode(door.filter, connection->generation, CM_NO_STREAM) == CM_MODE_OBSERVE) {
         return (struct cm_reply){0};
     }
     return (struct cm_reply){.code = "451", .xcode = "4.3.0", .text = "consent cannot be checked now, try again later"};
@@ -188,23 +236,32 @@ static struct cm_reply blind_reply(const struct connection *connection)
 
 static bool can_serve(const struct connection *connection)
 {
-    return session_of(connection) != NULL && !connection->refused_to_begin;
+    return session_of(connection) != NULL && !connection->refused_to_begin && !connection->is_outgrown;
 }
 
 static sfsistat on_rcpt(SMFICTX *ctx, char **argv)
 {
+    uint64_t began_ns = cm_stage_clock_ns();
     struct connection *connection = smfi_getpriv(ctx);
     if (!enter()) {
         return leave(SMFIS_TEMPFAIL);
     }
     struct cm_reply reply;
+    atomic_fetch_add_explicit(&door.rcpts_total, 1, memory_order_relaxed);
+    bool begins = session_of(connection) != NULL && !connection->in_transaction;
+    if (begins) {
+        connection->refused_to_begin = !begin_transaction(connection);
+    }
     if (can_serve(connection)) {
         cm_session_rcpt(connection->session, cm_span_of(argv[0]), macro(ctx, MACRO_RCPT), macro(ctx, MACRO_ID_AT_RCPT),
                         &reply);
     } else {
         reply = blind_reply(connection);
     }
-    return leave(answer(ctx, &reply));
+    if (begins && (reply.code != NULL || !can_serve(connection))) {
+        end_transaction(connection);
+    }
+    return leave_stage(CM_STAGE_RCPT, began_ns, answer(ctx, &reply));
 }
 
 static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
@@ -218,8 +275,8 @@ static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
 
 static unsigned abilities_of(const struct connection *connection)
 {
-    return ((connection->actions & SMFIF_DELRCPT) != 0 ? (unsigned)CM_CAN_REMOVE : 0U) |
-           ((connection->actions & SMFIF_QUARANTINE) != 0 ? (unsigned)CM_CAN_QUARANTINE : 0U);
+    return ((connection->negotiated.actions & SMFIF_DELRCPT) != 0 ? (unsigned)CM_CAN_REMOVE : 0U) |
+           ((connection->negotiated.actions & SMFIF_QUARANTINE) != 0 ? (unsigned)CM_CAN_QUARANTINE : 0U);
 }
 
 /* Removals first: whatever happens after them, nobody gets what he must not get. */
@@ -237,13 +294,13 @@ static bool change_envelope(SMFICTX *ctx, const struct cm_disposition *dispositi
  * no headers keeps them as they are: they say something, but decide nothing. */
 static bool change_headers(SMFICTX *ctx, const struct connection *connection, const struct cm_disposition *disposition)
 {
-    size_t forged = (connection->actions & SMFIF_CHGHDRS) != 0 ? disposition->forged : 0;
+    size_t forged = (connection->negotiated.actions & SMFIF_CHGHDRS) != 0 ? disposition->forged : 0;
     for (size_t i = forged; i > 0; i--) {
         if (smfi_chgheader(ctx, (char *)CM_STATUS_HEADER, (int)i, NULL) != MI_SUCCESS) {
             return false;
         }
     }
-    return disposition->status == NULL || (connection->actions & SMFIF_ADDHDRS) == 0 ||
+    return disposition->status == NULL || (connection->negotiated.actions & SMFIF_ADDHDRS) == 0 ||
            smfi_addheader(ctx, (char *)CM_STATUS_HEADER, (char *)disposition->status) == MI_SUCCESS;
 }
 
@@ -266,6 +323,7 @@ static void change_message(SMFICTX *ctx, const struct connection *connection, st
 
 static sfsistat on_end(SMFICTX *ctx)
 {
+    uint64_t began_ns = cm_stage_clock_ns();
     struct connection *connection = smfi_getpriv(ctx);
     if (!enter()) {
         return leave(SMFIS_TEMPFAIL);
@@ -278,10 +336,14 @@ static sfsistat on_end(SMFICTX *ctx)
     } else {
         disposition = (struct cm_disposition){.reply = blind_reply(connection)};
     }
-    return leave(answer(ctx, &disposition.reply));
+    return leave_stage(CM_STAGE_END, began_ns, answer(ctx, &disposition.reply));
 }
 
-/* RSET, a client that vanished, and once more after QUIT: must be harmless at any time. */
+/*
+ * RSET, a client that vanished, and once more after QUIT: must be harmless at any time. Sendmail sends it only to
+ * filters that reply to MAIL, which we do not: there the next MAIL, or the close, ends what RSET ended. So a message
+ * is under way only from its first recipient that was let pass: a client refused them all may say RSET and stay.
+ */
 static sfsistat on_abort(SMFICTX *ctx)
 {
     struct connection *connection = smfi_getpriv(ctx);
@@ -292,7 +354,6 @@ static sfsistat on_abort(SMFICTX *ctx)
     return leave(SMFIS_CONTINUE);
 }
 
-/* May be the only callback ever called: a probe that connects and goes. */
 /* Once for each run of Redis that nobody has examined, not for each message. */
 static void tell_about_doctor(void)
 {
@@ -307,99 +368,61 @@ static void tell_about_doctor(void)
     }
 }
 
+/* May be the only callback ever called: a probe that connects and goes. */
 static sfsistat on_close(SMFICTX *ctx)
 {
     struct connection *connection = smfi_getpriv(ctx);
     if (enter() && connection != NULL) {
-        end_transaction(connection);
-        atomic_fetch_sub(&door.sessions, 1);
-        cm_session_free(connection->session);
-        cm_generation_unref(connection->generation);
-        free(connection);
+        close_connection(connection);
         (void)smfi_setpriv(ctx, NULL); /* the context ends with this callback */
         tell_about_doctor();
     }
     return leave(SMFIS_CONTINUE);
 }
 
-/* The macros each stage needs, asked for by name: an administrator's own list cannot take them away. {mail_addr} is
- * never empty-handed, so that MAIL always brings a packet: without one libmilter would answer with the last message's
- * macros. */
-static const struct {
-    int stage;
-    const char *names;
-} wanted_macros[] = {
-    {SMFIM_CONNECT, "j {daemon_name}"},
-    {SMFIM_ENVFROM, "i {auth_authen} {mail_mailer} {mail_addr}"},
-    {SMFIM_ENVRCPT, "i {rcpt_addr}"},
-    {SMFIM_EOM, "i"},
-};
-
-/* False without memory: a session without our macros might not be claimed, so it must not be judged. */
-static bool ask_for_macros(SMFICTX *ctx)
+/* The new connection, counted and held to limits.sessions; NULL without memory. */
+static struct connection *open_connection(unsigned long actions, unsigned long steps)
 {
-    bool ok = true;
-    for (size_t i = 0; ok && i < sizeof(wanted_macros) / sizeof(wanted_macros[0]); i++) {
-        ok = smfi_setsymlist(ctx, wanted_macros[i].stage, (char *)wanted_macros[i].names) == MI_SUCCESS;
+    struct connection *connection = calloc(1, sizeof(*connection));
+    if (connection == NULL) {
+        return NULL;
     }
-    return ok;
+    connection->generation = cm_filter_generation(door.filter);
+    const struct cm_settings *settings = connection->generation->settings;
+    connection->negotiated = cm_negotiate(&settings->streams, actions, steps);
+    atomic_fetch_add(&door.sessions_total, 1);
+    connection->is_too_many = atomic_fetch_add(&door.sessions, 1) >= settings->limits.sessions;
+    if (connection->is_too_many && atomic_fetch_add(&door.sessions_refused, 1) % 1000 == 0) {
+        cm_log(CM_LOG_WARNING, "more than %u sessions at once, the others are deferred; raise limits.sessions",
+               settings->limits.sessions);
+    }
+    return connection;
 }
 
-/* What we may have to do to a message by this configuration. */
-static unsigned long needed_actions(const struct cm_stream_table *table)
-{
-    unsigned long actions = table->count > 0 || table->refuse_unmatched_bulk ? SMFIF_ADDHDRS | SMFIF_CHGHDRS : 0;
-    for (size_t i = 0; i < table->count; i++) {
-        actions |= table->streams[i].mixed == CM_MIXED_REMOVE ? SMFIF_DELRCPT : 0;
-        actions |= table->streams[i].mixed == CM_MIXED_QUARANTINE ? SMFIF_QUARANTINE : 0;
-    }
-    return actions;
-}
-
-/*
- * Asks for no more stages, replies and macros than the configuration needs: round trips cost more than anything we do
- * in them. A stage whose reply is not waited for must never be refused in, so only CONNECT, MAIL and headers are such.
- */
 static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long offered, unsigned long unused0,
                              unsigned long unused1, unsigned long *out_actions, unsigned long *out_steps,
                              unsigned long *out_unused0, unsigned long *out_unused1)
 {
-    unsigned long steps = SMFIP_NOHELO | SMFIP_NODATA | SMFIP_NOBODY | SMFIP_NOUNKNOWN | SMFIP_NOEOH | SMFIP_NR_CONN |
-                          SMFIP_NR_MAIL | SMFIP_NR_HDR;
+    static const struct cm_stream_table nothing = {.count = 0};
+    struct cm_negotiation least = cm_negotiate(&nothing, actions, offered);
     (void)unused0;
     (void)unused1;
     *out_actions = 0;
-    *out_steps = steps & offered;
+    *out_steps = least.steps;
     *out_unused0 = 0;
     *out_unused1 = 0;
     if (!enter()) {
         return leave(SMFIS_CONTINUE);
     }
-    struct connection *connection = ask_for_macros(ctx) ? calloc(1, sizeof(*connection)) : NULL;
-    if (connection != NULL) {
-        connection->generation = cm_filter_generation(door.filter);
-        const struct cm_stream_table *table = &connection->generation->settings->streams;
-        if (table->count == 0 && !cm_stream_table_needs_headers(table)) { /* a stream's mail may bring forged ones */
-            *out_steps |= SMFIP_NOHDRS & offered;
-        }
-        *out_actions = needed_actions(table) & actions;
-        connection->steps = *out_steps;
-        connection->actions = *out_actions;
-        atomic_fetch_add(&door.sessions_total, 1);
-        connection->is_too_many = atomic_fetch_add(&door.sessions, 1) >=
-                                  connection->generation->settings->limits.sessions;
-        if (connection->is_too_many && atomic_fetch_add(&door.sessions_refused, 1) % 1000 == 0) {
-            cm_log(CM_LOG_WARNING, "more than %u sessions at once, the others are deferred; raise limits.sessions",
-                   connection->generation->settings->limits.sessions);
-        }
-        if (smfi_setpriv(ctx, connection) != MI_SUCCESS) {
-            atomic_fetch_sub(&door.sessions, 1);
-            cm_generation_unref(connection->generation);
-            free(connection);
-            connection = NULL;
-        }
+    struct connection *connection = cm_negotiate_macros(ctx) ? open_connection(actions, offered) : NULL;
+    if (connection != NULL && smfi_setpriv(ctx, connection) != MI_SUCCESS) {
+        close_connection(connection);
+        connection = NULL;
     }
-    if (connection == NULL) {
+    if (connection != NULL) {
+        *out_actions = connection->negotiated.actions;
+        *out_steps = connection->negotiated.steps;
+    } else {
         cm_log(CM_LOG_ERROR, "out of memory for a new session; it is deferred");
     }
     return leave(SMFIS_CONTINUE);

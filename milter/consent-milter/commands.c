@@ -2,15 +2,13 @@
 #include "commands.h"
 
 #include <jansson.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "callbacks.h"
+#include "command_request.h"
 #include "ops/log.h"
 #include "service/declaration.h"
-
-#define POLL_MS 20
 
 static json_t *fail(const char *text)
 {
@@ -45,6 +43,16 @@ static json_t *describe_reload(struct cm_reloader *reloader)
     return json_pack("{s:s, s:b, s:s}", "at", at, "ok", (int)last.ok, "error", last.ok ? "" : last.err.text);
 }
 
+static json_t *describe_store(struct cm_store *store)
+{
+    struct cm_store_state state;
+    cm_store_state(store, &state);
+    const char *trouble = state.trouble == CM_TROUBLE_UNSET ? "not asked yet" : cm_trouble_name(state.trouble);
+    return json_pack("{s:s, s:b, s:i, s:i, s:i, s:i}", "trouble", trouble, "breaker_open", (int)state.breaker_is_open,
+                     "connections", (int)state.open, "busy", (int)state.busy, "waiting", (int)state.waiting,
+                     "connections_max", (int)state.max);
+}
+
 static json_t *describe_macros(void)
 {
     json_t *stages = json_object();
@@ -64,7 +72,7 @@ static json_t *describe_macros(void)
     return stages;
 }
 
-static json_t *status(const struct cm_commands *commands, const char *caller, const json_t *request)
+static json_t *status(const struct cm_commands *commands, const char *caller, const struct cm_command_request *request)
 {
     (void)request;
     (void)caller;
@@ -73,19 +81,19 @@ static json_t *status(const struct cm_commands *commands, const char *caller, co
     struct cm_generation *generation = cm_filter_generation(commands->filter);
     cm_time_format(generation->loaded_at, at);
     json_t *answer = json_pack(
-        "{s:b, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:i, s:b, s:o, s:o}", "ok", 1, "version",
+        "{s:b, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:i, s:b, s:o, s:o, s:o}", "ok", 1, "version",
         CM_VERSION, "pid", (int)getpid(), "generation", (int)generation->number, "file", generation->settings->file,
         "sha256", generation->settings->sha256, "loaded_at", at, "mode",
         mode_name(cm_filter_mode(commands->filter, generation, CM_NO_STREAM)), "streams",
         describe_streams(commands->filter, generation), "sessions", (json_int_t)counts.sessions, "sessions_ceiling",
         (json_int_t)generation->settings->limits.sessions, "sessions_refused", (json_int_t)counts.sessions_refused,
         "transactions", cm_door_transactions(), "draining", (int)cm_door_is_stopping(), "last_reload",
-        describe_reload(commands->reloader), "macros", describe_macros());
+        describe_reload(commands->reloader), "store", describe_store(commands->store), "macros", describe_macros());
     cm_generation_unref(generation);
     return answer;
 }
 
-static json_t *reload(const struct cm_commands *commands, const char *caller, const json_t *request)
+static json_t *reload(const struct cm_commands *commands, const char *caller, const struct cm_command_request *request)
 {
     struct cm_err err = {{0}};
     (void)request;
@@ -119,10 +127,10 @@ static bool is_stream(struct cm_filter *filter, const char *name)
     return found;
 }
 
-static json_t *set_mode(const struct cm_commands *commands, const char *caller, const json_t *request,
-                        enum cm_mode mode)
+static json_t *set_mode(const struct cm_commands *commands, const char *caller,
+                        const struct cm_command_request *request, enum cm_mode mode)
 {
-    const char *stream = json_string_value(json_object_get(request, "stream"));
+    const char *stream = request->has_stream ? request->stream : NULL;
     if (stream != NULL && !is_stream(commands->filter, stream)) {
         return fail("no stream of that name is configured");
     }
@@ -133,52 +141,40 @@ static json_t *set_mode(const struct cm_commands *commands, const char *caller, 
     return status(commands, caller, request);
 }
 
-static json_t *observe(const struct cm_commands *commands, const char *caller, const json_t *request)
+static json_t *observe(const struct cm_commands *commands, const char *caller, const struct cm_command_request *request)
 {
     return set_mode(commands, caller, request, CM_MODE_OBSERVE);
 }
 
-static json_t *enforce(const struct cm_commands *commands, const char *caller, const json_t *request)
+static json_t *enforce(const struct cm_commands *commands, const char *caller, const struct cm_command_request *request)
 {
     return set_mode(commands, caller, request, CM_MODE_ENFORCE);
 }
 
-/* New messages are deferred from now on; waits for those under way, so that the daemon can be stopped without any. */
-static json_t *drain(const struct cm_commands *commands, const char *caller, const json_t *request)
+/* New messages are deferred from now on. Whoever wants to know when those under way have ended asks for the status. */
+static json_t *drain(const struct cm_commands *commands, const char *caller, const struct cm_command_request *request)
 {
-    if (json_is_true(json_object_get(request, "end"))) {
+    if (request->end) {
         cm_door_resume();
-        note(commands, "drain --end", NULL, caller);
-        return status(commands, caller, request);
+    } else {
+        cm_door_stop();
     }
-    cm_door_stop();
-    note(commands, "drain", NULL, caller);
-    for (unsigned waited = 0; cm_door_transactions() > 0 && waited < commands->drain_s * 1000; waited += POLL_MS) {
-        (void)poll(NULL, 0, POLL_MS); /* a short pause; being interrupted is as good */
-    }
-    return cm_door_transactions() == 0 ? status(commands, caller, request) : fail("messages are still under way");
+    note(commands, request->end ? "drain --end" : "drain", NULL, caller);
+    return status(commands, caller, request);
 }
 
 char *cm_commands_answer(void *context, const char *caller, const char *request)
 {
-    static const struct {
-        const char *name;
-        json_t *(*run)(const struct cm_commands *commands, const char *caller, const json_t *request);
-    } table[] = {{"status", status}, {"reload", reload}, {"observe", observe}, {"enforce", enforce}, {"drain", drain}};
-    json_t *asked = json_loads(request, JSON_REJECT_DUPLICATES, NULL);
-    const char *name = json_string_value(json_object_get(asked, "command"));
-    json_t *answer = NULL;
-    for (size_t i = 0; name != NULL && i < sizeof(table) / sizeof(table[0]); i++) {
-        if (strcmp(table[i].name, name) == 0) {
-            answer = table[i].run(context, caller, asked);
-            break;
-        }
-    }
-    if (name == NULL || answer == NULL) {
-        answer = fail("no such command; status, reload, observe, enforce and drain are known");
-    }
+    static json_t *(*const table[CM_COMMAND_COUNT])(const struct cm_commands *commands, const char *caller,
+                                                    const struct cm_command_request *request) = {
+        [CM_COMMAND_STATUS] = status,   [CM_COMMAND_RELOAD] = reload, [CM_COMMAND_OBSERVE] = observe,
+        [CM_COMMAND_ENFORCE] = enforce, [CM_COMMAND_DRAIN] = drain,
+    };
+    struct cm_command_request asked;
+    enum cm_command_problem problem = cm_command_request_read(request, &asked);
+    json_t *answer = problem == CM_COMMAND_FITS ? table[asked.command](context, caller, &asked)
+                                                : fail(cm_command_problem_text(problem));
     char *text = json_dumps(answer, JSON_COMPACT | JSON_ENSURE_ASCII);
     json_decref(answer);
-    json_decref(asked);
     return text;
 }

@@ -8,7 +8,7 @@ struct cm_commands {
     struct cm_filter *filter;
     struct cm_reloader *reloader;
     struct cm_recorder *recorder;
-    unsigned drain_s; /* how long `drain` waits for the messages under way */
+    struct cm_store *store; /* of the look-ups */
 };
 
 /* A cm_control_answer; `context` is a struct cm_commands. */

@@ -12,6 +12,7 @@
 
 #include "callbacks.h"
 #include "commands.h"
+#include "exporter.h"
 #include "interpose.h"
 #include "listen.h"
 #include "ops/control.h"
@@ -23,6 +24,8 @@
 #include "service/open.h"
 
 #define DRAIN_S 10
+#define ALARM_EVERY_S 900 /* mails to the officer */
+#define ALARM_AGAIN_S 60
 #define LAST_CALLBACKS_MS 2000
 
 struct daemon {
@@ -37,6 +40,9 @@ struct daemon {
     struct cm_reloader *reloader;
     struct cm_commands commands;
     struct cm_control *control; /* NULL: none is configured */
+    struct cm_alarm *alarm;
+    struct cm_exporter exporter;
+    struct cm_http *http; /* NULL: none is configured */
 };
 
 static int complain(int code, const struct cm_err *err)
@@ -64,6 +70,7 @@ static bool assemble(struct daemon *daemon, struct cm_err *err)
     if (daemon->store == NULL || daemon->record_store == NULL) {
         return false;
     }
+    daemon->alarm = cm_alarm_new(ALARM_EVERY_S, ALARM_AGAIN_S);
     daemon->recorder = cm_recorder_new(daemon->record_store, daemon->tally, number, err);
     struct cm_filter_parts parts = {
         .generation = daemon->generation,
@@ -71,9 +78,10 @@ static bool assemble(struct daemon *daemon, struct cm_err *err)
         .keys = &daemon->keys,
         .store = daemon->store,
         .recorder = daemon->recorder,
+        .alarm = daemon->alarm,
         .daemon = number,
     };
-    daemon->filter = daemon->recorder != NULL ? cm_filter_new(&parts) : NULL;
+    daemon->filter = daemon->recorder != NULL && daemon->alarm != NULL ? cm_filter_new(&parts) : NULL;
     if (daemon->filter == NULL) {
         return false;
     }
@@ -81,20 +89,34 @@ static bool assemble(struct daemon *daemon, struct cm_err *err)
     cm_recorder_note(daemon->recorder, declaration);
     daemon->reloader = cm_reloader_new(daemon->settings->file, daemon->generation, daemon->filter, daemon->tally,
                                        daemon->recorder);
-    if (declaration == NULL || daemon->reloader == NULL) {
+    const struct cm_metrics_parts shown = {.filter = daemon->filter,
+                                           .tally = daemon->tally,
+                                           .store = daemon->store,
+                                           .recorder = daemon->recorder,
+                                           .alarm = daemon->alarm};
+    daemon->exporter = (struct cm_exporter){
+        .metrics = cm_metrics_new(&shown), .store = daemon->store, .reloader = daemon->reloader};
+    if (declaration == NULL || daemon->reloader == NULL || daemon->exporter.metrics == NULL) {
         return false;
     }
     daemon->commands = (struct cm_commands){
-        .filter = daemon->filter, .reloader = daemon->reloader, .recorder = daemon->recorder, .drain_s = DRAIN_S};
+        .filter = daemon->filter,
+        .reloader = daemon->reloader,
+        .recorder = daemon->recorder,
+        .store = daemon->store,
+    };
     return cm_door_register(daemon->filter, daemon->store);
 }
 
 static void dismantle(struct daemon *daemon)
 {
+    cm_http_free(daemon->http);
+    cm_metrics_free(daemon->exporter.metrics);
     cm_control_free(daemon->control);
     cm_reloader_free(daemon->reloader);
     cm_recorder_free(daemon->recorder);
     cm_filter_free(daemon->filter);
+    cm_alarm_free(daemon->alarm);
     cm_store_free(daemon->record_store);
     cm_store_free(daemon->store);
     cm_keys_wipe(&daemon->keys);
@@ -137,7 +159,8 @@ static void *watch(void *context)
 static bool start_threads(struct daemon *daemon, struct cm_err *err)
 {
     pthread_t watcher;
-    if (!cm_recorder_start(daemon->recorder, err) ||
+    if (!cm_recorder_start(daemon->recorder, err) || !cm_alarm_start(daemon->alarm, err) ||
+        (daemon->http != NULL && !cm_http_start(daemon->http, err)) ||
         (daemon->control != NULL && !cm_control_start(daemon->control, err))) {
         return false;
     }
@@ -193,6 +216,24 @@ static int serve(struct daemon *daemon, const struct cm_daemon_options *options,
     return result == MI_SUCCESS ? EX_OK : EX_SOFTWARE;
 }
 
+/* What administrators and their tools come by; the sockets are opened before a change of user. */
+static bool open_side_doors(struct daemon *daemon, struct cm_err *err)
+{
+    const struct cm_control_settings *control = &daemon->settings->control;
+    const char *metrics = daemon->settings->metrics_listen;
+    if (control->socket[0] != '\0') {
+        daemon->control = cm_control_new(control->socket, control->mode, control->group, cm_commands_answer,
+                                         &daemon->commands, err);
+    }
+    if (control->socket[0] != '\0' && daemon->control == NULL) {
+        return false;
+    }
+    if (metrics != NULL) {
+        daemon->http = cm_http_new(metrics, "metrics.listen", cm_exporter_answer, &daemon->exporter, err);
+    }
+    return metrics == NULL || daemon->http != NULL;
+}
+
 static int run(struct daemon *daemon, const struct cm_daemon_options *options)
 {
     struct cm_err err = {{0}};
@@ -212,13 +253,8 @@ static int run(struct daemon *daemon, const struct cm_daemon_options *options)
     if (!cm_listen(socket, &daemon->settings->milter, &err)) {
         return complain(EX_UNAVAILABLE, &err);
     }
-    const struct cm_control_settings *control = &daemon->settings->control;
-    if (control->socket[0] != '\0') {
-        daemon->control = cm_control_new(control->socket, control->mode, control->group, cm_commands_answer,
-                                         &daemon->commands, &err);
-        if (daemon->control == NULL) {
-            return complain(EX_UNAVAILABLE, &err);
-        }
+    if (!open_side_doors(daemon, &err)) {
+        return complain(EX_UNAVAILABLE, &err);
     }
     return serve(daemon, options, socket);
 }

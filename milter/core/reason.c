@@ -112,6 +112,17 @@ const char *cm_reason_explanation(enum cm_reason reason)
     return (size_t)reason < CM_REASON_COUNT ? rows[reason].explanation : "";
 }
 
+enum cm_verdict cm_reason_verdict(enum cm_reason reason)
+{
+    if (reason == CM_REASON_UNSET) {
+        return CM_VERDICT_UNDECIDED;
+    }
+    if (reason < CM_REASON_NO_CONSENT) {
+        return CM_VERDICT_ACCEPT;
+    }
+    return reason < CM_REASON_TROUBLE ? CM_VERDICT_REFUSE : CM_VERDICT_DEFER;
+}
+
 unsigned cm_reason_law(enum cm_reason reason)
 {
     return (size_t)reason < CM_REASON_COUNT ? laws[reason] : 0;

@@ -45,8 +45,7 @@ static void log_decision(const struct cm_session *session, const struct cm_booki
     const char *stream = prospect->stream == CM_NO_STREAM ? "-" : settings->streams.streams[prospect->stream].name;
     char storage[CM_LOG_LINE_BYTES];
     struct cm_text line = cm_text_over(storage, sizeof(storage));
-    cm_text_add(&line, booking->queue_id.len > 0 ? booking->queue_id : CM_SPAN("NOQUEUE"));
-    cm_text_add_char(&line, ':');
+    cm_log_begin(&line, booking->queue_id);
     cm_log_add(&line, "session", cm_span_of(session->id));
     cm_log_add(&line, "id", cm_span_of(id));
     cm_log_add(&line, "verdict", cm_span_of(cm_verdict_name(decision->verdict)));
@@ -136,6 +135,26 @@ static void show(const struct cm_session *session, const struct cm_booking *book
                        .recipient = booking->recipient != NULL ? booking->recipient->argument : CM_SPAN(""),
                        .why = entry->why,
                    });
+}
+
+void cm_session_sings(const struct cm_session *session, unsigned canary, struct cm_span queue_id)
+{
+    const struct cm_stream *stream = NULL;
+    for (size_t i = 0; stream == NULL && i < session->candidate_count; i++) {
+        const struct cm_stream *candidate = &session->table->streams[session->candidates[i]];
+        stream = candidate->class != CM_CLASS_SERVICE ? candidate : NULL;
+    }
+    if (stream == NULL) {
+        return; /* whom a service writes to is its own affair */
+    }
+    struct cm_alarm_report report = {.line = canary};
+    copy_clean(report.stream, sizeof(report.stream), cm_span_of(stream->name));
+    copy_clean(report.session, sizeof(report.session), cm_span_of(session->id));
+    copy_clean(report.queue_id, sizeof(report.queue_id), queue_id);
+    copy_clean(report.client, sizeof(report.client), cm_span_of(session->local ? "local" : session->client));
+    copy_clean(report.auth, sizeof(report.auth), cm_span_of(session->auth));
+    copy_clean(report.daemon, sizeof(report.daemon), cm_span_of(session->daemon));
+    cm_alarm_raise(session->filter->parts.alarm, session->settings, &report);
 }
 
 void cm_book(struct cm_session *session, const struct cm_booking *booking, char out_id[CM_DECISION_ID_CHARS + 1])

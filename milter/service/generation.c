@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-static cm_ms wall_clock_ms(void)
+static int64_t clock_ms(clockid_t clock)
 {
     struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-    return (cm_ms)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    (void)clock_gettime(clock, &now); /* cannot fail for these clocks */
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static bool find_rows(struct cm_generation *generation, struct cm_tally *tally)
@@ -32,7 +32,8 @@ struct cm_generation *cm_generation_new(struct cm_settings *settings, unsigned n
     }
     generation->settings = settings;
     generation->number = number;
-    generation->loaded_at = wall_clock_ms();
+    generation->loaded_at = clock_ms(CLOCK_REALTIME);
+    generation->since_ms = clock_ms(CLOCK_MONOTONIC);
     atomic_init(&generation->references, 1);
     if (!find_rows(generation, tally)) {
         cm_generation_unref(generation);

@@ -11,14 +11,14 @@ static bool limit_matters(const struct cm_session *session, bool claimed)
     for (size_t i = 0; i < session->candidate_count; i++) {
         matters = matters || cm_message_may_have_fault(session, session->candidates[i]);
     }
-    return session->limit == CM_LIMIT_REACHED && matters;
+    return session->is_over && matters;
 }
 
 /* Mail that is not ours is not kept, not even its headers. */
 static bool wants_headers(const struct cm_session *session)
 {
     const struct cm_stream_table *table = session->table;
-    return session->in_message && session->limit == CM_LIMIT_UNREACHED &&
+    return session->in_message && !session->is_over &&
            (session->candidate_count > 0 ||
             (!session->claim.claimed && session->claim.outgoing && table->refuse_unmatched_bulk));
 }
@@ -62,7 +62,10 @@ void cm_session_header(struct cm_session *session, struct cm_span name, struct c
         header.value.p == NULL ||
         !cm_make_room(&session->arena, &items, sizeof(*session->headers), session->header_count, &session->header_room,
                       CM_LIMIT_HEADERS_KEPT)) {
-        session->limit = CM_LIMIT_REACHED; /* what we did not keep might decide: don't know */
+        bool is_memory = session->header_bytes <= session->settings->limits.header_bytes &&
+                         session->header_count < CM_LIMIT_HEADERS_KEPT;
+        cm_session_reach(session, is_memory ? CM_CEILING_MEMORY : CM_CEILING_HEADERS);
+        session->is_over = true; /* what we did not keep might decide: don't know */
         return;
     }
     session->headers = items;
@@ -83,12 +86,12 @@ static struct cm_prospect *final_prospects(struct cm_session *session, size_t st
     if (prospects == NULL) {
         return NULL;
     }
-    if (fault == NULL && session->limit == CM_LIMIT_UNREACHED && stream != CM_NO_STREAM) {
+    if (fault == NULL && !session->is_over && stream != CM_NO_STREAM) {
         cm_prospects_of_stream(session, stream, true, session->open, session->open_count, prospects);
         return prospects;
     }
     struct cm_prospect all = cm_prospect_of_none(session, true);
-    if (session->limit == CM_LIMIT_REACHED) {
+    if (session->is_over) {
         all = cm_prospect_of_limit(session);
     } else if (fault != NULL) {
         all = *fault;
@@ -136,7 +139,7 @@ static void warn_of_dishonesty(const struct cm_session *session, size_t stream, 
 static void conclude_claimed(struct cm_session *session, unsigned abilities, struct cm_span queue_id,
                              struct cm_disposition *disposition)
 {
-    size_t stream = session->limit == CM_LIMIT_REACHED ? CM_NO_STREAM : final_stream(session);
+    size_t stream = session->is_over ? CM_NO_STREAM : final_stream(session);
     struct cm_prospect fault = {0};
     bool has_fault = stream != CM_NO_STREAM && cm_prospect_of_fault(session, stream, &fault);
     warn_of_dishonesty(session, stream, queue_id);

@@ -42,7 +42,10 @@ struct cm_recorder {
     struct cm_record_entry *queue; /* ring */
     size_t head;
     size_t count;
-    uint64_t lost;
+    uint64_t lost; /* since the log was last told */
+    uint64_t lost_ever;
+    uint64_t lost_uses;
+    uint64_t lost_notes;
     struct cm_use *uses; /* in no order */
     size_t use_count;
     struct cm_declaration *notes[NOTES_MAX]; /* oldest first; taken out by the writing thread only */
@@ -92,6 +95,7 @@ void cm_recorder_add(struct cm_recorder *recorder, const struct cm_record_entry 
         }
     } else {
         recorder->lost++;
+        recorder->lost_ever++;
     }
     (void)pthread_mutex_unlock(&recorder->mutex);
 }
@@ -110,6 +114,7 @@ void cm_recorder_note(struct cm_recorder *recorder, struct cm_declaration *decla
     if (fits) {
         recorder->notes[recorder->note_count++] = declaration;
     }
+    recorder->lost_notes += declaration != NULL && !fits ? 1 : 0;
     (void)pthread_mutex_unlock(&recorder->mutex);
     if (declaration != NULL && !fits) {
         cm_log(CM_LOG_WARNING, "a note of what changed here is lost to the ledger: too many wait for the store");
@@ -122,6 +127,8 @@ void cm_recorder_use(struct cm_recorder *recorder, const struct cm_use *use)
     (void)pthread_mutex_lock(&recorder->mutex);
     if (recorder->use_count < CM_LIMIT_USES_QUEUED) {
         recorder->uses[recorder->use_count++] = *use;
+    } else {
+        recorder->lost_uses++;
     }
     (void)pthread_mutex_unlock(&recorder->mutex);
 }
@@ -198,21 +205,14 @@ static bool take_growth(struct buffers *buffers, uint64_t now, uint64_t *flushed
     return true;
 }
 
-static const char *verdict_of(enum cm_reason reason)
-{
-    return cm_verdict_name(reason < CM_REASON_NO_CONSENT ? CM_VERDICT_ACCEPT
-                           : reason < CM_REASON_TROUBLE  ? CM_VERDICT_REFUSE
-                                                         : CM_VERDICT_DEFER);
-}
-
 static bool take_row(struct buffers *buffers, struct cm_tally_row *row, struct flushed_row *flushed)
 {
     bool fits = true;
     for (size_t i = 0; fits && i < CM_REASON_COUNT; i++) {
         enum cm_reason reason = (enum cm_reason)i;
         const char *name = cm_reason_name(reason);
-        fits = take_growth(buffers, atomic_load(&row->applied[i]), &flushed->applied[i], row->name, verdict_of(reason),
-                           name) &&
+        fits = take_growth(buffers, atomic_load(&row->applied[i]), &flushed->applied[i], row->name,
+                           cm_verdict_name(cm_reason_verdict(reason)), name) &&
                take_growth(buffers, atomic_load(&row->observed[i]), &flushed->observed[i], row->name, "observe", name);
     }
     return fits;
@@ -278,6 +278,7 @@ static void note_lost(struct cm_recorder *recorder, size_t n)
 {
     (void)pthread_mutex_lock(&recorder->mutex);
     recorder->lost += n;
+    recorder->lost_ever += n;
     (void)pthread_mutex_unlock(&recorder->mutex);
 }
 
@@ -412,6 +413,20 @@ static void *run(void *context)
     }
     free(buffers);
     return NULL;
+}
+
+void cm_recorder_state(struct cm_recorder *recorder, struct cm_recorder_state *out)
+{
+    (void)pthread_mutex_lock(&recorder->mutex);
+    *out = (struct cm_recorder_state){
+        .refusals = recorder->count,
+        .uses = recorder->use_count,
+        .notes = recorder->note_count,
+        .lost_refusals = recorder->lost_ever,
+        .lost_uses = recorder->lost_uses,
+        .lost_notes = recorder->lost_notes,
+    };
+    (void)pthread_mutex_unlock(&recorder->mutex);
 }
 
 bool cm_recorder_start(struct cm_recorder *recorder, struct cm_err *err)

@@ -16,6 +16,7 @@ struct cm_filter *cm_filter_new(const struct cm_filter_parts *parts)
         filter->parts = *parts;
         cm_recorder_keep(parts->recorder, parts->generation->settings->explain_days);
         filter->generation = cm_generation_ref(parts->generation);
+        filter->number = parts->generation->number;
         (void)pthread_mutex_init(&filter->mutex, NULL); /* cannot fail with these attributes */
     }
     return filter;
@@ -39,11 +40,17 @@ struct cm_generation *cm_filter_generation(struct cm_filter *filter)
     return generation;
 }
 
+unsigned cm_filter_generation_number(const struct cm_filter *filter)
+{
+    return filter->number;
+}
+
 void cm_filter_install(struct cm_filter *filter, struct cm_generation *generation)
 {
     (void)pthread_mutex_lock(&filter->mutex);
     struct cm_generation *old = filter->generation;
     filter->generation = cm_generation_ref(generation);
+    filter->number = generation->number;
     struct cm_view *view = filter->overrides.view;
     filter->overrides.view = NULL; /* of the old generation; the next session makes one */
     (void)pthread_mutex_unlock(&filter->mutex);
@@ -124,7 +131,7 @@ void cm_session_forget(struct cm_session *session)
     session->header_count = 0;
     session->header_room = 0;
     session->header_bytes = 0;
-    session->limit = CM_LIMIT_UNREACHED;
+    session->is_over = false;
     session->passed = 0;
     session->permitted = 0;
     session->forged = 0;
@@ -182,6 +189,9 @@ static struct cm_recipient read_recipient(struct cm_session *session, struct cm_
         return recipient;
     }
     recipient.status = cm_address_recipient(argument, rcpt_addr, cm_span_of(session->own_domain), &address, NULL);
+    if (recipient.status == CM_RECIPIENT_OK) {
+        recipient.canary = cm_canaries_find(&session->settings->canaries, &address);
+    }
     if (recipient.status == CM_RECIPIENT_OK && !cm_subject_of(session->hasher, &address, &recipient.subject)) {
         recipient.status = CM_RECIPIENT_UNSET; /* libcrypto failed: don't know */
     }
@@ -295,6 +305,8 @@ static bool keep_open(struct cm_session *session, const struct cm_recipient *rec
     if (copy.p == NULL || rcpt_addr.p == NULL ||
         !cm_make_room(&session->arena, &items, sizeof(*session->open), session->open_count, &session->open_room,
                       session->settings->limits.recipients)) {
+        bool is_memory = session->open_count < session->settings->limits.recipients;
+        cm_session_reach(session, is_memory ? CM_CEILING_MEMORY : CM_CEILING_RECIPIENTS);
         return false;
     }
     session->open = items;
@@ -303,6 +315,11 @@ static bool keep_open(struct cm_session *session, const struct cm_recipient *rec
     session->open[session->open_count].rcpt_addr = has_addr ? rcpt_addr : recipient->rcpt_addr;
     session->open_count++;
     return true;
+}
+
+void cm_session_reach(struct cm_session *session, enum cm_ceiling ceiling)
+{
+    cm_tally_count_ceiling(session->filter->parts.tally, ceiling);
 }
 
 bool cm_session_only_observes(const struct cm_session *session)
@@ -421,6 +438,9 @@ void cm_session_rcpt(struct cm_session *session, struct cm_span argument, struct
     }
     session->deadline_ms = cm_enforce_clock_ms() + CM_BUDGET_RCPT_MS;
     struct cm_recipient recipient = read_recipient(session, argument, rcpt_addr);
+    if (recipient.canary != 0) {
+        cm_session_sings(session, recipient.canary, queue_id);
+    }
     size_t count = collect_prospects(session, &recipient, &prospects);
     struct cm_prospect *prospect = count > 0 ? early_prospect(session, prospects, count) : NULL;
     if (prospect != NULL) {
@@ -428,7 +448,7 @@ void cm_session_rcpt(struct cm_session *session, struct cm_span argument, struct
     } else if (count > 0 && keep_open(session, &recipient)) {
         return;
     } else if (session->local) {
-        session->limit = CM_LIMIT_REACHED; /* said at the end of the message */
+        session->is_over = true; /* said at the end of the message */
     } else {
         cm_conclude_limit(session, &recipient, queue_id, out);
     }

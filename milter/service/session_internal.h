@@ -27,6 +27,7 @@ struct cm_filter {
     pthread_mutex_t mutex;            /* guards the next two, but for the version */
     struct cm_generation *generation; /* of connections that negotiate now */
     struct cm_overrides overrides;
+    _Atomic unsigned number;    /* of the generation */
     atomic_bool told_of_mixed;  /* that the MTA cannot remove or quarantine */
     _Atomic uint64_t decisions; /* counter of decision ids */
     _Atomic uint64_t sessions;
@@ -39,9 +40,8 @@ struct cm_recipient {
     struct cm_span rcpt_addr; /* as the MTA resolved it: both are needed to hash it anew */
     enum cm_recipient_status status;
     struct cm_subject subject; /* if status is OK */
+    unsigned canary;           /* the line of the canary that it is; 0: it is none */
 };
-
-enum cm_limit { CM_LIMIT_UNREACHED = 0, CM_LIMIT_REACHED };
 
 #define CM_STATUS_BYTES 160
 
@@ -88,7 +88,7 @@ struct cm_session {
     size_t header_count;
     size_t header_room;
     size_t header_bytes; /* of those kept */
-    enum cm_limit limit; /* a ceiling was reached: the message is deferred at its end */
+    bool is_over;        /* a ceiling was reached: the message is deferred at its end */
     bool knows_modes;    /* false: without memory for them nobody knows whether to observe */
     int64_t deadline_ms; /* of what is asked now */
     size_t passed;       /* recipients that went on at RCPT and are not open */
@@ -139,6 +139,9 @@ void cm_book(struct cm_session *session, const struct cm_booking *booking, char 
 /* One warning a second and trouble, with the cause and what to do. */
 void cm_warn_trouble(struct cm_filter *filter, enum cm_trouble trouble, const struct cm_err *err);
 
+/* Raises the alarm if marketing may be what is sent to this canary. */
+void cm_session_sings(const struct cm_session *session, unsigned canary, struct cm_span queue_id);
+
 /* True if the client may be told whether a subject withdrew: it is logged in as the stream's own sender. */
 bool cm_session_is_own_sender(const struct cm_session *session, size_t stream);
 
@@ -188,7 +191,8 @@ void cm_conclude_open(struct cm_session *session, const struct cm_conclusion *co
 /* Fills in what is done to the headers of a message that goes. */
 void cm_dispose_headers(struct cm_session *session, struct cm_disposition *disposition);
 
-/* A ceiling of ours was reached: this recipient, or the message, is deferred. */
+/* A ceiling of ours was reached: counts it; then this recipient, or the message, is deferred. */
+void cm_session_reach(struct cm_session *session, enum cm_ceiling ceiling);
 struct cm_prospect cm_prospect_of_limit(const struct cm_session *session);
 void cm_conclude_limit(struct cm_session *session, const struct cm_recipient *recipient, struct cm_span queue_id,
                        struct cm_reply *out);

@@ -10,6 +10,7 @@ static const char shared_name[] = "other";
 
 struct cm_tally {
     _Atomic uint64_t troubles[CM_TROUBLE_COUNT];
+    _Atomic uint64_t ceilings[CM_CEILING_COUNT];
     pthread_mutex_t mutex; /* of making rows */
     atomic_size_t count;
     _Atomic(struct cm_tally_row *) rows[CM_TALLY_ROWS_MAX + 1]; /* the last may be the shared one */
@@ -88,4 +89,25 @@ struct cm_tally_row *cm_tally_at(struct cm_tally *tally, size_t index)
 uint64_t cm_tally_troubles(const struct cm_tally *tally, enum cm_trouble trouble)
 {
     return atomic_load(&tally->troubles[trouble]);
+}
+
+const char *cm_ceiling_name(enum cm_ceiling ceiling)
+{
+    static const char *const names[CM_CEILING_COUNT] = {
+        [CM_CEILING_NONE] = "none",
+        [CM_CEILING_RECIPIENTS] = "recipients",
+        [CM_CEILING_HEADERS] = "headers",
+        [CM_CEILING_MEMORY] = "memory",
+    };
+    return names[ceiling];
+}
+
+void cm_tally_count_ceiling(struct cm_tally *tally, enum cm_ceiling ceiling)
+{
+    atomic_fetch_add(&tally->ceilings[ceiling], 1);
+}
+
+uint64_t cm_tally_ceilings(const struct cm_tally *tally, enum cm_ceiling ceiling)
+{
+    return atomic_load(&tally->ceilings[ceiling]);
 }

@@ -74,7 +74,8 @@ class CommandTest(ControlCase):
 
     def test_hostile_callers(self):
         for data in (b"", b"\n", b"{}\n", b"[1]\n", b"{\"command\":7}\n", b"{\"command\":\"reload\"", b"x" * 4097,
-                     b"x" * 100000 + b"\n", b"\xff\xfe\n", b"{\"command\":\"observe\",\"stream\":[]}\n" * 3):
+                     b"x" * 100000 + b"\n", b"\xff\xfe\n", b"{\"command\":\"observe\",\"stream\":[]}\n" * 3,
+                     b"{\"command\":\"observe\",\"strem\":\"acme-news\"}\n"):
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
                 client.settimeout(10)
                 client.connect(self.socket)
@@ -85,7 +86,6 @@ class CommandTest(ControlCase):
                         pass
                 except OSError:
                     pass
-        self.daemon("enforce")
         self.assertEqual("enforce", self.status()["mode"])
 
     def test_nobody_answers(self):

@@ -78,10 +78,10 @@ class SoakTest(unittest.TestCase):
         self.sanitized = is_sanitized(program(harness.OPTIONS.build, "consent-milter"))
 
     def write_configuration(self):
-        """Each one is another: a stream more or less, that no mail belongs to."""
+        """Each one is another: a stream more or less, that no mail belongs to. Names come back, for counters go by them."""
         self.generation += 1
         others = tuple(
-            harness.stream(f"other-{self.generation}-{i}", match={"auth": [f"other-{i}"]})
+            harness.stream(f"other-{i}", match={"auth": [f"other-{i}"]})
             for i in range(self.generation % 5))
         path = self.config + ".new"
         write_libconfig(path, {

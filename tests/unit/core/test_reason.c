@@ -146,6 +146,7 @@ static void the_reply_fits_the_verdict(void **state)
     for (unsigned a = 0; a <= CM_REASON_COUNT; a++) {
         enum cm_reason reason = (enum cm_reason)a;
         enum cm_verdict verdict = verdict_of(reason);
+        assert_int_equal(cm_reason_verdict(reason), verdict);
         struct cm_reply reply = reply_to(verdict, reason, true);
         if (verdict == CM_VERDICT_ACCEPT) {
             if (reply.code != NULL || reply.xcode != NULL || reply.text[0] != '\0') {

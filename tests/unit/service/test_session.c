@@ -296,9 +296,12 @@ static void the_settings_may_lower_the_ceilings(void **state)
     assert_string_equal(rcpt(bench, "r1@x.test"), "");
     assert_string_equal(rcpt(bench, "r2@x.test"), "");
     assert_string_equal(rcpt(bench, "r3@x.test"), "452");
+    assert_int_equal(cm_tally_ceilings(bench->tally, CM_CEILING_RECIPIENTS), 1);
     grant(bench, "ann@x.test", FAKE_NEWS);
     assert_string_equal(with_headers(bench, "both", 10), "");
     assert_string_equal(with_headers(bench, "both", 11), "452");
+    assert_int_equal(cm_tally_ceilings(bench->tally, CM_CEILING_HEADERS), 1);
+    assert_int_equal(cm_tally_ceilings(bench->tally, CM_CEILING_MEMORY), 0);
 }
 
 static void a_ceiling_is_nothing_to_mail_that_is_not_ours(void **state)

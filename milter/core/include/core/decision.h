@@ -108,6 +108,8 @@ const char *cm_verdict_name(enum cm_verdict verdict);
 const char *cm_reason_name(enum cm_reason reason);
 /* One sentence for people: what the reason means and what helps. Never NULL. */
 const char *cm_reason_explanation(enum cm_reason reason);
+/* What a reason stands for in counters; UNSET: UNDECIDED. */
+enum cm_verdict cm_reason_verdict(enum cm_reason reason);
 /* The number of the law (DESIGN 3) that a reason applies, and what that law says in short; 0 and "" if there is none.
  */
 unsigned cm_reason_law(enum cm_reason reason);

@@ -16,6 +16,7 @@ struct cm_generation {
     const struct cm_settings *settings;
     unsigned number;             /* from 1, in every log line of a decision */
     cm_ms loaded_at;             /* wall clock */
+    int64_t since_ms;            /* the same by CLOCK_MONOTONIC */
     struct cm_tally_row **rows;  /* one a stream of the settings, and behind them that of no stream */
     _Atomic unsigned references; /* of this file only */
 };

@@ -48,6 +48,16 @@ void cm_recorder_use(struct cm_recorder *recorder, const struct cm_use *use);
 void cm_recorder_note(struct cm_recorder *recorder, struct cm_declaration *declaration);
 /* Counts every decision and keeps the refusals. Thread-safe. */
 void cm_recorder_add(struct cm_recorder *recorder, const struct cm_record_entry *entry);
+/* What waits for the store now, and what found no room since the start. Thread-safe. */
+struct cm_recorder_state {
+    size_t refusals;
+    size_t uses;
+    size_t notes;
+    uint64_t lost_refusals;
+    uint64_t lost_uses;
+    uint64_t lost_notes;
+};
+void cm_recorder_state(struct cm_recorder *recorder, struct cm_recorder_state *out);
 /* Writes what is left (one try), stops and frees. NULL is harmless. */
 void cm_recorder_free(struct cm_recorder *recorder);
 

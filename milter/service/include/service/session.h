@@ -16,6 +16,7 @@
 #define SERVICE_SESSION_H
 
 #include "core/reply.h"
+#include "service/alarm.h"
 #include "service/generation.h"
 #include "service/recorder.h"
 #include "settings/settings.h"
@@ -38,6 +39,7 @@ struct cm_filter_parts {
     const struct cm_keys *keys;
     struct cm_store *store;
     struct cm_recorder *recorder; /* NULL only with `observe` */
+    struct cm_alarm *alarm;       /* NULL: canaries are not looked for */
     uint32_t daemon;              /* random, one for each start */
     /* If set, each decision is handed to it instead of being logged, counted and kept: for trying messages. */
     void (*observe)(void *context, const struct cm_booked *booked);
@@ -50,6 +52,8 @@ void cm_filter_free(struct cm_filter *filter);
 
 /* The configuration of now; the reference is the caller's. Thread-safe. */
 struct cm_generation *cm_filter_generation(struct cm_filter *filter);
+/* Its number alone, without taking a lock. Thread-safe. */
+unsigned cm_filter_generation_number(const struct cm_filter *filter);
 /* Connections that negotiate from now on go by this one. Takes a reference of its own. Thread-safe. */
 void cm_filter_install(struct cm_filter *filter, struct cm_generation *generation);
 
@@ -67,9 +71,6 @@ struct cm_session;
 
 /* Bits: what the MTA lets us do to a message. */
 enum cm_ability { CM_CAN_REMOVE = 1, CM_CAN_QUARANTINE = 2 };
-
-/* The header that tells what would have been, had the stream not only observed. */
-#define CM_STATUS_HEADER "X-Consent-Status"
 
 /* What is to become of a message at its end. Texts live until the session is called again. */
 struct cm_disposition {

@@ -24,6 +24,17 @@ struct cm_tally_row {
     _Atomic uint64_t observed[CM_REASON_COUNT]; /* what would have been, had the stream not only observed */
 };
 
+/* Ceilings of one message; those of sessions are the door's. */
+enum cm_ceiling {
+    CM_CEILING_NONE = 0,
+    CM_CEILING_RECIPIENTS, /* limits.recipients */
+    CM_CEILING_HEADERS,    /* limits.header_bytes, or their number */
+    CM_CEILING_MEMORY,     /* what one message may hold */
+    CM_CEILING_COUNT,
+};
+/* The word in metrics; never NULL. */
+const char *cm_ceiling_name(enum cm_ceiling ceiling);
+
 /* NULL without memory. */
 struct cm_tally *cm_tally_new(void);
 void cm_tally_free(struct cm_tally *tally);
@@ -40,5 +51,9 @@ void cm_tally_count(struct cm_tally *tally, struct cm_tally_row *row, const stru
 struct cm_tally_row *cm_tally_at(struct cm_tally *tally, size_t index);
 /* Decisions that some trouble of the store made "don't know". */
 uint64_t cm_tally_troubles(const struct cm_tally *tally, enum cm_trouble trouble);
+
+/* How often a ceiling was reached. */
+void cm_tally_count_ceiling(struct cm_tally *tally, enum cm_ceiling ceiling);
+uint64_t cm_tally_ceilings(const struct cm_tally *tally, enum cm_ceiling ceiling);
 
 #endif
