@@ -7,7 +7,7 @@ from rig.sendmail import Sendmail
 
 
 def sendmail_streams(**match):
-    """Outgoing is what comes over the submission listener: SMTP AUTH plays no part in these tests."""
+    """Outgoing is what comes over the submission listener."""
     outgoing = {"daemon": ["submission"]}
     return (
         stream("acme-news", match=outgoing | {"mail_from": ["*@news.acme.example"]} | match),

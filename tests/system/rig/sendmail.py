@@ -19,7 +19,8 @@ SHIPPED_SOCKET = "/run/consent-milter/consent-milter.sock"
 CLIENT_USER = "daemon"  # the sendmail command does not run as root
 CLONE_NEWUTS = 0x04000000
 
-# What Debian's ostype sets and concerns addresses is set here; its file would read /etc/mail.
+# What Debian's ostype sets and concerns addresses is set here; its file would read /etc/mail. SMTP AUTH asks for no
+# password, so that no database of them is needed; everybody who uses it is called anonymous.
 MAIN_MC = """\
 divert(0)dnl
 OSTYPE(`linux')dnl
@@ -47,6 +48,7 @@ define(`confPRIVACY_FLAGS', `noexpn,novrfy')dnl
 define(`SMART_HOST', `relay:[127.0.0.1]')dnl
 define(`MAIL_HUB', `relay:[127.0.0.1]')dnl
 define(`RELAY_MAILER_ARGS', `TCP $h {sink_port}')dnl
+define(`confAUTH_MECHANISMS', `ANONYMOUS')dnl
 FEATURE(`no_default_msa')dnl
 FEATURE(`nocanonify')dnl
 FEATURE(`promiscuous_relay')dnl
