@@ -26,7 +26,7 @@
 /* One slot a descriptor, in pages that are made when they are first needed and kept: a slot belongs to the thread that
  * reads from the connection, as the connection itself. */
 struct slot {
-    bool is_guarded;
+    atomic_bool is_guarded;
     struct cm_wire_guard guard;
 };
 static _Atomic(struct slot *) pages[PAGES];
@@ -104,7 +104,9 @@ void cm_wire_guard_opened(int fd)
 {
     struct slot *slot = slot_of(fd, true);
     if (slot != NULL) {
-        *slot = (struct slot){.is_guarded = true};
+        (void)atomic_load(&slot->is_guarded); /* what the thread that closed the number before wrote comes before this */
+        slot->guard = (struct cm_wire_guard){.have = 0};
+        atomic_store(&slot->is_guarded, true);
     }
 }
 
@@ -113,8 +115,8 @@ EXPORTED ssize_t read(int fd, void *buffer, size_t size)
 {
     ssize_t n = syscall(SYS_read, fd, buffer, size);
     struct slot *slot = n > 0 ? slot_of(fd, false) : NULL;
-    if (slot != NULL && slot->is_guarded && !cm_wire_guard_take(&slot->guard, buffer, (size_t)n)) {
-        slot->is_guarded = false; /* it is closed now */
+    if (slot != NULL && atomic_load(&slot->is_guarded) && !cm_wire_guard_take(&slot->guard, buffer, (size_t)n)) {
+        atomic_store(&slot->is_guarded, false); /* it is closed now */
         cm_log(CM_LOG_WARNING,
                "the mail server sent a macro without a value, or no packet at all; its connection is ended");
         errno = EBADMSG;
@@ -128,7 +130,7 @@ EXPORTED int close(int fd)
 {
     struct slot *slot = slot_of(fd, false);
     if (slot != NULL) {
-        slot->is_guarded = false;
+        atomic_store(&slot->is_guarded, false);
     }
     return (int)syscall(SYS_close, fd);
 }

@@ -78,6 +78,8 @@ static int explain_id(struct context *context)
     print_fields(context, refusal, "");
     say_configuration(context, refusal);
     say_law(context, reason);
+    cm_ctl_say(context, "  every event of the address up to then: consentctl explain %s --rcpt ADDRESS --stream %s", id,
+               json_string_value(json_object_get(refusal, "stream")));
     (void)json_object_set_new(refusal, "id", json_string(id));
     cm_ctl_emit(context, refusal);
     return EX_OK;

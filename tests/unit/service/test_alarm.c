@@ -150,6 +150,7 @@ static void what_comes_between_two_mails_is_told_by_the_next(void **state)
     sing(alarm, &settings, 7);
     await(alarm, true, 1);
     int64_t first = now_ms();
+    assert_int_equal(server.taken, 1);
     assert_non_null(strstr(server.text, "\r\nTo: <officer@acme.example>\r\n"));
     assert_non_null(strstr(server.text, "line 7 of /etc/canaries\r\n"));
     assert_non_null(strstr(server.text, "since the last mail: 1."));
@@ -157,9 +158,9 @@ static void what_comes_between_two_mails_is_told_by_the_next(void **state)
     sing(alarm, &settings, 9);
     await(alarm, true, 2);
     assert_true(now_ms() - first > 900); /* the clock of waiting has whole seconds */
+    assert_int_equal(server.taken, 2);
     assert_non_null(strstr(server.text, "line 9 of /etc/canaries\r\n"));
     assert_non_null(strstr(server.text, "since the last mail: 2."));
-    assert_int_equal(server.taken, 2);
     assert_int_equal(cm_alarm_counts(alarm).raised, 3);
     cm_alarm_free(alarm);
     stop_server(&server);
@@ -178,6 +179,7 @@ static void a_server_that_refuses_is_tried_again(void **state)
     await(alarm, false, 1);
     server.manner = TAKES;
     await(alarm, true, 1);
+    assert_int_equal(server.taken, 1);
     assert_non_null(strstr(server.text, "since the last mail: 1."));
     cm_alarm_free(alarm);
     stop_server(&server);
