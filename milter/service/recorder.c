@@ -176,6 +176,7 @@ static void format_refusal(const struct cm_record_entry *entry, struct cm_refusa
 struct growth {
     uint64_t *flushed; /* to move on by `count`, once it is written */
     uint64_t count;
+    struct cm_tally_row *row; /* NULL: of no row */
 };
 
 struct buffers {
@@ -188,7 +189,7 @@ struct buffers {
 };
 
 /* Adds a counter if it has grown. False if the buffers are full. */
-static bool take_growth(struct buffers *buffers, uint64_t now, uint64_t *flushed, const char *stream,
+static bool take_growth(struct buffers *buffers, uint64_t now, uint64_t *flushed, struct cm_tally_row *row,
                         const char *verdict, const char *reason)
 {
     if (now == *flushed) {
@@ -199,9 +200,9 @@ static bool take_growth(struct buffers *buffers, uint64_t now, uint64_t *flushed
     }
     struct cm_day_count *out = &buffers->counts[buffers->count];
     struct cm_text name = cm_text_over(out->name, sizeof(out->name));
-    cm_text_add_format(&name, "%s:%s:%s", stream, verdict, reason);
+    cm_text_add_format(&name, "%s:%s:%s", row != NULL ? row->name : CM_TALLY_NO_STREAM, verdict, reason);
     out->count = now - *flushed;
-    buffers->growths[buffers->count++] = (struct growth){flushed, out->count};
+    buffers->growths[buffers->count++] = (struct growth){flushed, out->count, row};
     return true;
 }
 
@@ -211,9 +212,9 @@ static bool take_row(struct buffers *buffers, struct cm_tally_row *row, struct f
     for (size_t i = 0; fits && i < CM_REASON_COUNT; i++) {
         enum cm_reason reason = (enum cm_reason)i;
         const char *name = cm_reason_name(reason);
-        fits = take_growth(buffers, atomic_load(&row->applied[i]), &flushed->applied[i], row->name,
+        fits = take_growth(buffers, atomic_load(&row->applied[i]), &flushed->applied[i], row,
                            cm_verdict_name(cm_reason_verdict(reason)), name) &&
-               take_growth(buffers, atomic_load(&row->observed[i]), &flushed->observed[i], row->name, "observe", name);
+               take_growth(buffers, atomic_load(&row->observed[i]), &flushed->observed[i], row, "observe", name);
     }
     return fits;
 }
@@ -230,12 +231,15 @@ static void take_counts(struct cm_recorder *recorder, struct buffers *buffers)
         if (recorder->flushed[i] == NULL) {
             recorder->flushed[i] = calloc(1, sizeof(struct flushed_row));
         }
-        fits = recorder->flushed[i] == NULL || take_row(buffers, row, recorder->flushed[i]);
+        if (recorder->flushed[i] != NULL && atomic_exchange(&row->has_grown, false)) {
+            fits = take_row(buffers, row, recorder->flushed[i]);
+            atomic_store(&row->has_grown, !fits || atomic_load(&row->has_grown));
+        }
     }
     for (size_t i = 0; fits && i < CM_TROUBLE_COUNT; i++) {
         enum cm_trouble trouble = (enum cm_trouble)i;
-        fits = take_growth(buffers, cm_tally_troubles(recorder->tally, trouble), &recorder->flushed_troubles[i],
-                           CM_TALLY_NO_STREAM, "trouble", cm_trouble_name(trouble));
+        fits = take_growth(buffers, cm_tally_troubles(recorder->tally, trouble), &recorder->flushed_troubles[i], NULL,
+                           "trouble", cm_trouble_name(trouble));
     }
     for (size_t i = 0; i < buffers->count; i++) {
         cm_time_day((cm_ms)now.tv_sec * 1000, buffers->counts[i].day);
@@ -246,6 +250,15 @@ static void counts_are_written(struct buffers *buffers)
 {
     for (size_t i = 0; i < buffers->count; i++) {
         *buffers->growths[i].flushed += buffers->growths[i].count;
+    }
+}
+
+static void counts_are_not_written(struct buffers *buffers)
+{
+    for (size_t i = 0; i < buffers->count; i++) {
+        if (buffers->growths[i].row != NULL) {
+            atomic_store(&buffers->growths[i].row->has_grown, true);
+        }
     }
 }
 
@@ -383,6 +396,8 @@ static bool flush_batch(struct cm_recorder *recorder, struct buffers *buffers, b
         note_lost(recorder, refusals);
         drop_refusals(recorder, refusals);
         counts_are_written(buffers);
+    } else {
+        counts_are_not_written(buffers);
     }
     return false;
 }

@@ -76,6 +76,9 @@ struct cm_tally_row *cm_tally_row(struct cm_tally *tally, const char *name)
 void cm_tally_count(struct cm_tally *tally, struct cm_tally_row *row, const struct cm_decision *decision, bool observed)
 {
     atomic_fetch_add(observed ? &row->observed[decision->reason] : &row->applied[decision->reason], 1);
+    if (!atomic_load(&row->has_grown)) { /* seldom: no cache line is fought for */
+        atomic_store(&row->has_grown, true);
+    }
     if (decision->reason == CM_REASON_TROUBLE) {
         atomic_fetch_add(&tally->troubles[decision->trouble], 1);
     }

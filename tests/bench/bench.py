@@ -33,6 +33,8 @@ RECIPIENTS = (1, 10, 100)
 PINNED = ((1, 100), (8, 10))
 SUSTAINED = (64, 10)
 SUSTAINED_MS = 5000
+STREAMS = (("d", 1000), ("e", 4000))
+STREAM_CELLS = ((1, 10), (8, 10))
 QUICK_CELLS = ((1, 10), (8, 10), (64, 10))
 DEFERRALS = ("deferred", "eom_deferred")
 FAULTS = ("wrong_accepted", "wrong_refused", "eom_refused", "protocol_errors", "missing_replies",
@@ -44,6 +46,7 @@ class Bench:
         self.options = options
         self.tools = tools
         self.parties = []
+        self.many = []  # c again, with many streams
         self.faults = []
         self.seed = options.seed
 
@@ -56,11 +59,16 @@ class Bench:
             if letter in self.options.parties:
                 self.say(f"starting ({letter})")
                 self.parties.append(start())
+        consent = self.party("c")
+        for letter, count in STREAMS if consent else ():
+            self.say(f"starting ({letter})")
+            self.many.append(parties.start_with_streams(letter, count, consent, directory, self.tools))
 
     def stop(self):
-        for party in self.parties:
+        every = self.parties + self.many
+        for party in every:
             party.filter.ask_to_stop()  # libmilter takes up to five seconds: together, not one after the other
-        for party in reversed(self.parties):
+        for party in reversed(every):
             party.stop()
 
     def party(self, letter):
@@ -89,12 +97,13 @@ class Bench:
                 self.faults.append(f"({party.letter}) {where}: {result[fault]} {fault}" + (f" ({text})" if text else ""))
         party.filter.trim_log()
 
-    def cell(self, connections, recipients, cpus=None, duration=None, rounds_count=None):
+    def cell(self, connections, recipients, cpus=None, duration=None, rounds_count=None, among=None):
         """All rounds of one cell; the order of the parties rotates."""
-        rounds = {p.letter: [] for p in self.parties}
+        among = among or self.parties
+        rounds = {p.letter: [] for p in among}
         for number in range(rounds_count or self.options.rounds):
-            turn = number % len(self.parties)
-            for party in self.parties[turn:] + self.parties[:turn]:
+            turn = number % len(among)
+            for party in among[turn:] + among[:turn]:
                 rounds[party.letter].append(self.run(party, connections, recipients, cpus, duration))
         return {"connections": connections, "recipients": recipients, "rounds": rounds}
 
@@ -127,6 +136,16 @@ class Bench:
         connections, recipients = SUSTAINED
         self.say(f"{connections} connections x {recipients} recipients for {SUSTAINED_MS // 1000} s")
         return [self.cell(connections, recipients, duration=SUSTAINED_MS, rounds_count=3)]
+
+    def streams(self):
+        """One stream against many, of which the last is in use: what finding the stream costs."""
+        if not self.many:
+            return []
+        out = []
+        for connections, recipients in STREAM_CELLS:
+            self.say(f"{connections} connections x {recipients} recipients, with many streams")
+            out.append(self.cell(connections, recipients, among=[self.party("c")] + self.many))
+        return out
 
     def round_trips(self, cpus=None):
         """The plain Redis round trip, on the same servers and with the same data."""
@@ -185,7 +204,7 @@ class Bench:
         results = {"machine": machine(), "options": {"rounds": self.options.rounds, "duration_ms": self.options.duration,
                                                     "seed": self.options.seed},
                    "matrix": self.matrix(), "pinned": self.pinned(),
-                   "sustained": [] if self.options.quick else self.sustained(), "round_trip": self.round_trips(),
+                   "sustained": [] if self.options.quick else self.sustained(), "streams": self.streams(), "round_trip": self.round_trips(),
                    "round_trip_pinned": self.round_trips({max(os.sched_getaffinity(0))})}
         results["refusals_lost"] = {p.letter: p.lost for p in self.parties}
         results["memory"] = {p.letter: {"fresh": memory_fresh[p.letter], "after": p.filter.status()}
@@ -193,6 +212,7 @@ class Bench:
         if not self.options.quick:
             results["hung_redis"] = {letter: self.hung_redis(letter, 10) for letter in "bc"}
         results["titles"] = {p.letter: p.title for p in self.parties}
+        results["many"] = {p.letter: p.title for p in self.many}
         results["faults"] = self.faults
         return results
 

@@ -17,10 +17,16 @@ keys = "{dir}/keys";
 milter: {{ socket = "unix:{socket}"; mode = "0600"; }};
 control: {{ socket = "{dir}/control.sock"; mode = "0600"; }};
 streams: (
-  {{ name = "acme-news";
+{others}  {{ name = "acme-news";
     match: {{ auth = ["acme-mailer"]; mail_from = ["*@news.acme.example"]; }};
     sender = "acme"; purpose = "newsletter"; class = "marketing"; mode = "enforce"; }}
 );
+"""
+
+OTHER = """\
+  {{ name = "other-{number}";
+    match: {{ auth = ["user-{number}"]; mail_from = ["*@news.other{number}.example"]; }};
+    sender = "acme"; purpose = "newsletter"; class = "marketing"; mode = "enforce"; }},
 """
 
 
@@ -254,10 +260,22 @@ def start_consent(directory, tools):
         config = os.path.join(party.directory, "consent-milter.conf")
         os.mkdir(os.path.join(party.directory, "keys"), 0o700)
         with open(config, "w") as out:
-            out.write(CONFIG.format(dir=party.directory, redis=party.redis.socket, socket=party.socket))
+            out.write(CONFIG.format(dir=party.directory, redis=party.redis.socket, socket=party.socket, others=""))
         run_tool([tools["fill"], config], "filling the consent store")
         party.start_filter([tools["consent-milter"], "-c", config, "-f"])
     except BaseException:
         party.stop()
         raise
+    return party
+
+
+def start_with_streams(letter, count, consent, directory, tools):
+    """Another consent-milter on the same store, whose one stream in use is the last of many."""
+    party = Party(letter, f"the same with {count} streams", directory, tools)
+    config = os.path.join(party.directory, "consent-milter.conf")
+    os.symlink(os.path.join(consent.directory, "keys"), os.path.join(party.directory, "keys"))
+    with open(config, "w") as out:
+        out.write(CONFIG.format(dir=party.directory, redis=consent.redis.socket, socket=party.socket,
+                                others="".join(OTHER.format(number=n) for n in range(count - 1))))
+    party.start_filter([tools["consent-milter"], "-c", config, "-f"])
     return party

@@ -3,7 +3,7 @@
 import math
 import statistics
 
-PAIRS = (("c", "b"), ("b", "a"), ("c", "a"))
+PAIRS = (("c", "b"), ("b", "a"), ("c", "a"), ("d", "c"), ("e", "c"))
 
 
 def interval(values):
@@ -64,10 +64,19 @@ def aims_of_cells(matrix, pinned):
                         ratio["median"], limit, True, ratio["low"], ratio["high"])
 
 
-def aims(results, matrix, pinned):
-    out = list(aims_of_cells(matrix, pinned))
+def aims_of_streams(streams):
+    for cell in streams:
+        for letter, title in (("d", "1,000"), ("e", "4,000")):
+            ratio = cell["ratios"].get(f"{letter}/c rcpt_per_s")
+            if ratio:
+                yield judge(f"{cell['connections']}x{cell['recipients']}: recipients/s with {title} streams at least 0.95 "
+                            "of one", ratio["median"], 0.95, True, ratio["low"], ratio["high"])
+
+
+def aims(results, matrix, pinned, streams):
+    out = list(aims_of_cells(matrix, pinned)) + list(aims_of_streams(streams))
     if "c" in results["memory"]:
-        out.append(judge("RSS of c after all runs at most 12 MiB", results["memory"]["c"]["after"]["rss_mib"], 12.0, False))
+        out.append(judge("RSS of c after all runs at most 16 MiB", results["memory"]["c"]["after"]["rss_mib"], 16.0, False))
     hung = results.get("hung_redis", {}).get("c")
     if hung:
         out.append(judge("hung Redis, 64 clients: longest wait at most 1000 ms", hung["wait_max_ms"], 1000.0, False))
@@ -80,7 +89,9 @@ def summarise(results):
     matrix = [summarise_cell(c) for c in results["matrix"]]
     pinned = [summarise_cell(c) for c in results["pinned"]]
     sustained = [summarise_cell(c) for c in results["sustained"]]
-    return {"matrix": matrix, "pinned": pinned, "sustained": sustained, "aims": aims(results, matrix, pinned),
+    streams = [summarise_cell(c) for c in results["streams"]]
+    return {"matrix": matrix, "pinned": pinned, "sustained": sustained, "streams": streams,
+            "aims": aims(results, matrix, pinned, streams),
             "geometric_means": geometric_means(matrix)}
 
 
@@ -126,6 +137,17 @@ def cells_text(cells, letters):
         row += [f"{parties[p]['cpu_us_per_rcpt']:.1f}" for p in letters]
         rows.append(row)
     return table(rows)
+
+
+def streams_text(cells, titles):
+    rows = [["conns", "rcpts", "c rcpt/s"] + [f"{letter}/c {what}" for letter in titles
+                                             for what in ("rcpt/s", "p50", "p99")]]
+    for cell in cells:
+        row = [str(cell["connections"]), str(cell["recipients"]), f"{cell['parties']['c']['rcpt_per_s']:.0f}"]
+        row += [ratio_text(cell["ratios"].get(f"{letter}/c {key}")) for letter in titles
+                for key in ("rcpt_per_s", "rcpt_p50_us", "rcpt_p99_us")]
+        rows.append(row)
+    return [f"({letter}) {title}" for letter, title in titles.items()] + table(rows)
 
 
 def round_trip_text(results):
@@ -179,6 +201,8 @@ def as_text(results, summary):
     if summary["sustained"]:
         lines += ["Seconds on end (free scheduling, with the work that was put off)"]
         lines += cells_text(summary["sustained"], letters) + [""]
+    if summary["streams"]:
+        lines += ["Many streams"] + streams_text(summary["streams"], results["many"]) + [""]
     for block in (round_trip_text(results), memory_text(results), hung_text(results)):
         if block:
             lines += block + [""]
