@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "negotiation.h"
 #include "ops/log.h"
 #include "service/session.h"
@@ -150,7 +151,7 @@ static sfsistat answer(SMFICTX *ctx, const struct cm_reply *reply)
 
 static sfsistat on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
 {
-    uint64_t began_ns = cm_stage_clock_ns();
+    uint64_t began_ns = cm_clock_monotonic_ns();
     char text[INET6_ADDRSTRLEN] = "";
     const void *ip = NULL;
     struct connection *connection = smfi_getpriv(ctx);
@@ -197,7 +198,7 @@ static bool is_outgrown(const struct connection *connection)
         return false;
     }
     struct cm_generation *now = cm_filter_generation(door.filter);
-    int64_t age_ms = (int64_t)(cm_stage_clock_ns() / 1000000) - now->since_ms;
+    int64_t age_ms = (int64_t)(cm_clock_monotonic_ns() / 1000000) - now->since_ms;
     bool result = cm_filter_mode(door.filter, now, CM_NO_STREAM) != CM_MODE_OBSERVE &&
                   cm_negotiation_is_outgrown(&connection->negotiated, &now->settings->streams, age_ms);
     cm_generation_unref(now);
@@ -212,7 +213,7 @@ static bool is_outgrown(const struct connection *connection)
 
 static sfsistat on_mail(SMFICTX *ctx, char **argv)
 {
-    uint64_t began_ns = cm_stage_clock_ns();
+    uint64_t began_ns = cm_clock_monotonic_ns();
     struct connection *connection = smfi_getpriv(ctx);
     if (enter() && session_of(connection) != NULL) { /* else RCPT defers: at MAIL nobody waits for a reply */
         end_transaction(connection);
@@ -241,7 +242,7 @@ static bool can_serve(const struct connection *connection)
 
 static sfsistat on_rcpt(SMFICTX *ctx, char **argv)
 {
-    uint64_t began_ns = cm_stage_clock_ns();
+    uint64_t began_ns = cm_clock_monotonic_ns();
     struct connection *connection = smfi_getpriv(ctx);
     if (!enter()) {
         return leave(SMFIS_TEMPFAIL);
@@ -323,7 +324,7 @@ static void change_message(SMFICTX *ctx, const struct connection *connection, st
 
 static sfsistat on_end(SMFICTX *ctx)
 {
-    uint64_t began_ns = cm_stage_clock_ns();
+    uint64_t began_ns = cm_clock_monotonic_ns();
     struct connection *connection = smfi_getpriv(ctx);
     if (!enter()) {
         return leave(SMFIS_TEMPFAIL);

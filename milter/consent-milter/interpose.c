@@ -11,8 +11,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "callbacks.h"
 #include "ops/log.h"
 #include "wire_guard.h"
@@ -42,19 +42,12 @@ void cm_interpose_drain_for(unsigned seconds)
     atomic_store(&drain_for_s, seconds);
 }
 
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void drain(int signal_number)
 {
-    int64_t until = monotonic_ms() + (int64_t)atomic_load(&drain_for_s) * 1000;
+    int64_t until = cm_clock_monotonic_ms() + (int64_t)atomic_load(&drain_for_s) * 1000;
     cm_door_stop();
     cm_log(CM_LOG_NOTICE, "stopping on signal %d, %d messages under way", signal_number, cm_door_transactions());
-    while (cm_door_transactions() > 0 && monotonic_ms() < until) {
+    while (cm_door_transactions() > 0 && cm_clock_monotonic_ms() < until) {
         (void)poll(NULL, 0, POLL_MS); /* a short pause; being interrupted is as good */
     }
     if (cm_door_transactions() > 0) {
@@ -98,7 +91,7 @@ EXPORTED int accept(int fd, struct sockaddr *address, socklen_t *len)
         return connection;
     }
     int saved = errno;
-    int64_t now = monotonic_ms();
+    int64_t now = cm_clock_monotonic_ms();
     if (now - atomic_load(&logged_at_ms) >= STARVED_LOG_EVERY_S * 1000) {
         atomic_store(&logged_at_ms, now);
         cm_log(CM_LOG_ERROR, "out of file descriptors: new sessions wait; raise LimitNOFILE (ulimit -n)");

@@ -3,8 +3,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "ops/log.h"
 #include "ops/notify.h"
 #include "service/declaration.h"
@@ -131,19 +131,12 @@ static bool load(struct cm_reloader *reloader, struct cm_err *err)
     return install(reloader, settings, err);
 }
 
-static cm_ms wall_clock_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-    return (cm_ms)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 bool cm_reload(struct cm_reloader *reloader, struct cm_err *err)
 {
     (void)pthread_mutex_lock(&reloader->mutex);
     cm_notify_reloading();
     bool ok = load(reloader, err);
-    reloader->last = (struct cm_reload_status){.at = wall_clock_ms(), .ok = ok};
+    reloader->last = (struct cm_reload_status){.at = cm_clock_wall_ms(), .ok = ok};
     if (!ok) {
         reloader->last.err = *err;
         cm_log(CM_LOG_ERROR, "the configuration was not loaded, generation=%u stays: %s", reloader->number, err->text);

@@ -1,19 +1,12 @@
 #include "stages.h"
 
-#include <time.h>
+#include "base/clock.h"
 
 static struct cm_histogram times[CM_STAGE_COUNT];
 
-uint64_t cm_stage_clock_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 void cm_stage_took(enum cm_stage stage, uint64_t began_ns)
 {
-    cm_histogram_add(&times[stage], cm_stage_clock_ns() - began_ns);
+    cm_histogram_add(&times[stage], cm_clock_monotonic_ns() - began_ns);
 }
 
 const char *cm_stage_name(enum cm_stage stage)

@@ -8,8 +8,6 @@
 
 enum cm_stage { CM_STAGE_CONNECT, CM_STAGE_MAIL, CM_STAGE_RCPT, CM_STAGE_END, CM_STAGE_COUNT };
 
-/* CLOCK_MONOTONIC in nanoseconds. */
-uint64_t cm_stage_clock_ns(void);
 /* Counts a stage that began then and ends now. */
 void cm_stage_took(enum cm_stage stage, uint64_t began_ns);
 

@@ -11,9 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "doctor.h"
 #include "ops/control.h"
 #include "service/mta_doctor.h"
@@ -47,20 +47,13 @@ static void free_texts(struct texts *texts)
     }
 }
 
-static int64_t monotonic_ms(void)
-{
-    struct timespec now = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail on Linux */
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Reads until the end, the ceiling or the time. False if it was the time, or a failure. */
 static bool read_all(int fd, int64_t until_ms, char *text, size_t *out_len)
 {
     *out_len = 0;
     while (*out_len <= CM_MTA_TEXT_BYTES) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
-        int64_t left = until_ms - monotonic_ms();
+        int64_t left = until_ms - cm_clock_monotonic_ms();
         if (left <= 0 || (poll(&wait, 1, (int)left) < 0 && errno != EINTR)) {
             return false;
         }
@@ -126,7 +119,7 @@ static bool run_postconf(const struct context *context, const char *option, stru
     char *text = new_text(texts);
     ok = ok && text != NULL && start(argv, &fd, &pid);
     if (ok) {
-        ok = read_all(fd, monotonic_ms() + PROGRAM_MS, text, &len);
+        ok = read_all(fd, cm_clock_monotonic_ms() + PROGRAM_MS, text, &len);
         (void)close(fd); /* read only */
         if (!ok || len > CM_MTA_TEXT_BYTES) {
             (void)kill(pid, SIGKILL); /* it is our child and not waited for yet, so the number is its own */
@@ -154,7 +147,7 @@ static bool read_path(struct texts *texts, const char *path, struct cm_span *out
         return false;
     }
     char *text = fstat(fd, &about) == 0 && S_ISREG(about.st_mode) ? new_text(texts) : NULL;
-    bool ok = text != NULL && read_all(fd, monotonic_ms() + PROGRAM_MS, text, &len);
+    bool ok = text != NULL && read_all(fd, cm_clock_monotonic_ms() + PROGRAM_MS, text, &len);
     (void)close(fd); /* read only */
     if (ok) {
         *out = (struct cm_span){text, len};

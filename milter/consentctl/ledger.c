@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "consentctl.h"
 #include "ledger.h"
 #include "service/archiver.h"
@@ -53,13 +54,6 @@ static bool read_keep(const struct cm_settings *settings, const char *text, cm_m
     return true;
 }
 
-static cm_ms wall_clock(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail with this clock */
-    return (cm_ms)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void print_alarm(void *unused, const char *text)
 {
     (void)unused;
@@ -83,11 +77,11 @@ static int code_of_end(const struct cm_archive_end *end, const struct cm_err *er
 static bool catch_up(struct cm_archiver *archiver, bool seal, struct cm_archive_end *end, struct cm_err *err)
 {
     for (bool more = true; more;) {
-        if (!cm_archiver_round(archiver, wall_clock(), &more, end, err)) {
+        if (!cm_archiver_round(archiver, cm_clock_wall_ms(), &more, end, err)) {
             return false;
         }
     }
-    return cm_archiver_tidy(archiver, wall_clock(), seal, end, err);
+    return cm_archiver_tidy(archiver, cm_clock_wall_ms(), seal, end, err);
 }
 
 static void block_signals(sigset_t *out)
@@ -109,9 +103,9 @@ static int follow(struct cm_archiver *archiver, struct cm_archive_end *end)
     bool more = false;
     block_signals(&signals);
     for (;;) {
-        bool ok = cm_archiver_round(archiver, wall_clock(), &more, end, &err);
+        bool ok = cm_archiver_round(archiver, cm_clock_wall_ms(), &more, end, &err);
         if (ok && !more && rounds++ % TIDY_EVERY_S == 0) {
-            ok = cm_archiver_tidy(archiver, wall_clock(), false, end, &err);
+            ok = cm_archiver_tidy(archiver, cm_clock_wall_ms(), false, end, &err);
         }
         if (!ok && end->archive != CM_ARCHIVE_OK) {
             return code_of_end(end, &err);

@@ -114,7 +114,7 @@ const char *cm_reason_explanation(enum cm_reason reason)
 
 enum cm_verdict cm_reason_verdict(enum cm_reason reason)
 {
-    if (reason == CM_REASON_UNSET) {
+    if (reason == CM_REASON_UNSET || reason >= CM_REASON_COUNT) {
         return CM_VERDICT_UNDECIDED;
     }
     if (reason < CM_REASON_NO_CONSENT) {

@@ -11,9 +11,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "ops/unix_socket.h"
 
@@ -21,18 +21,11 @@
 #define CALLER_BYTES 80
 #define CALLER_MS 2000 /* for a caller to say what it wants, and to take the answer */
 
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Waits for one of `events` until the deadline. */
 static bool wait_for(int fd, short events, int64_t deadline_ms)
 {
     for (;;) {
-        int64_t left = deadline_ms - monotonic_ms();
+        int64_t left = deadline_ms - cm_clock_monotonic_ms();
         struct pollfd entry = {.fd = fd, .events = events};
         if (left <= 0) {
             errno = ETIMEDOUT;
@@ -104,7 +97,7 @@ static bool address_of(const char *path, struct sockaddr_un *out, struct cm_err 
 bool cm_control_ask(const char *path, const char *request, char **out_answer, struct cm_err *err)
 {
     struct sockaddr_un address;
-    int64_t deadline_ms = monotonic_ms() + CM_CONTROL_TIMEOUT_MS;
+    int64_t deadline_ms = cm_clock_monotonic_ms() + CM_CONTROL_TIMEOUT_MS;
     if (!address_of(path, &address, err)) {
         return false;
     }
@@ -155,9 +148,10 @@ static void serve(struct cm_control *control, int fd)
     static const char refused[] = "{\"ok\":false,\"error\":\"a request is one line of JSON, at most 4096 bytes\"}";
     static const char no_memory[] = "{\"ok\":false,\"error\":\"out of memory\"}";
     char request[CM_CONTROL_REQUEST_BYTES + 1];
-    if (!read_line(fd, request, sizeof(request), monotonic_ms() + CALLER_MS)) {
+    if (!read_line(fd, request, sizeof(request), cm_clock_monotonic_ms() + CALLER_MS)) {
         if (errno == EMSGSIZE) {
-            (void)send_all(fd, refused, sizeof(refused) - 1, monotonic_ms() + CALLER_MS); /* it may not listen */
+            (void)send_all(fd, refused, sizeof(refused) - 1,
+                           cm_clock_monotonic_ms() + CALLER_MS); /* it may not listen */
         }
         return;
     }
@@ -165,7 +159,7 @@ static void serve(struct cm_control *control, int fd)
     name_caller(fd, caller, sizeof(caller));
     char *answer = control->answer(control->context, caller, request);
     const char *text = answer != NULL ? answer : no_memory;
-    int64_t deadline_ms = monotonic_ms() + CALLER_MS;
+    int64_t deadline_ms = cm_clock_monotonic_ms() + CALLER_MS;
     (void)(send_all(fd, text, strlen(text), deadline_ms) && send_all(fd, "\n", 1, deadline_ms)); /* or it has gone */
     free(answer);
 }

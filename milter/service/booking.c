@@ -1,20 +1,13 @@
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "ops/log.h"
 #include "session_internal.h"
 #include "why.h"
 
-static cm_ms wall_clock_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-    return (cm_ms)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void cm_warn_trouble(struct cm_filter *filter, enum cm_trouble trouble, const struct cm_err *err)
 {
-    int64_t now_s = wall_clock_ms() / 1000;
+    int64_t now_s = cm_clock_wall_ms() / 1000;
     int64_t last = atomic_exchange(&filter->warned_at_s[trouble], now_s);
     if (last != now_s) {
         cm_log(CM_LOG_WARNING, "store: trouble=%s: %s. %s", cm_trouble_name(trouble), err->text,
@@ -137,7 +130,7 @@ static void show(const struct cm_session *session, const struct cm_booking *book
                    });
 }
 
-void cm_session_sings(const struct cm_session *session, unsigned canary, struct cm_span queue_id)
+void cm_session_raise_alarm(const struct cm_session *session, unsigned canary, struct cm_span queue_id)
 {
     const struct cm_stream *stream = NULL;
     for (size_t i = 0; stream == NULL && i < session->candidate_count; i++) {
@@ -163,7 +156,7 @@ void cm_book(struct cm_session *session, const struct cm_booking *booking, char 
     const struct cm_recipient *recipient = booking->recipient;
     bool has_subject = recipient != NULL && recipient->status == CM_RECIPIENT_OK;
     struct cm_record_entry entry = {
-        .id = {.at = wall_clock_ms(),
+        .id = {.at = cm_clock_wall_ms(),
                .daemon = filter->parts.daemon,
                .counter = atomic_fetch_add(&filter->decisions, 1),
                .partition = has_subject ? recipient->subject.partition : 0},

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 #define VERDICT_BYTES 201
 #define SKEW_WARN_MS 2000
@@ -322,13 +323,6 @@ enum cm_health cm_doctor_verdict(const struct cm_server *server, char out_text[V
     return verdict;
 }
 
-static cm_ms wall_clock(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-    return (cm_ms)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* What filters see until the server restarts. */
 static void write_verdict(struct cm_store *store, const struct cm_server *server, struct cm_findings *findings)
 {
@@ -367,9 +361,9 @@ enum cm_trouble cm_doctor_run(struct cm_store *store, const struct cm_settings *
     }
     facts->keepers = settings->keepers;
     facts->keeper_count = settings->keeper_count;
-    facts->asked_at = wall_clock();
+    facts->asked_at = cm_clock_wall_ms();
     enum cm_trouble trouble = cm_server_read(store, &facts->server, &local_err);
-    facts->answered_at = wall_clock();
+    facts->answered_at = cm_clock_wall_ms();
     if (trouble == CM_TROUBLE_NONE) {
         facts->partitions_known = cm_server_read_partitions(store, &facts->partitions, &unused) == CM_TROUBLE_NONE;
         facts->ledger_known = cm_server_read_ledger_end(store, &facts->newest_ledger, &unused) == CM_TROUBLE_NONE;

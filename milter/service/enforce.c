@@ -1,14 +1,8 @@
 #include "service/enforce.h"
 
 #include <string.h>
-#include <time.h>
 
-int64_t cm_enforce_clock_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+#include "base/clock.h"
 
 /* Dormancy asks when a grant was last used; once a month it is told. */
 static void mark_use(struct cm_decision *decision, cm_ms now)
@@ -120,7 +114,7 @@ enum cm_trouble cm_enforce(struct cm_store *store, const struct cm_subject *subj
         size_t count = subject_count - from < CM_LIMIT_LOOKUP_BATCH ? subject_count - from : CM_LIMIT_LOOKUP_BATCH;
         struct cm_decision *answers = out + from * question_count;
         enum cm_trouble trouble = CM_TROUBLE_TIMEOUT;
-        if (context->deadline_ms != 0 && cm_enforce_clock_ms() >= context->deadline_ms) {
+        if (context->deadline_ms != 0 && cm_clock_monotonic_ms() >= context->deadline_ms) {
             cm_err_set(err, "no time is left to ask about %zu of %zu recipients", subject_count - from, subject_count);
             defer_all(trouble, (subject_count - from) * question_count, answers);
             return trouble;

@@ -1,14 +1,8 @@
 #include "service/generation.h"
 
 #include <stdlib.h>
-#include <time.h>
 
-static int64_t clock_ms(clockid_t clock)
-{
-    struct timespec now;
-    (void)clock_gettime(clock, &now); /* cannot fail for these clocks */
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+#include "base/clock.h"
 
 static bool find_rows(struct cm_generation *generation, struct cm_tally *tally)
 {
@@ -32,8 +26,8 @@ struct cm_generation *cm_generation_new(struct cm_settings *settings, unsigned n
     }
     generation->settings = settings;
     generation->number = number;
-    generation->loaded_at = clock_ms(CLOCK_REALTIME);
-    generation->since_ms = clock_ms(CLOCK_MONOTONIC);
+    generation->loaded_at = cm_clock_wall_ms();
+    generation->since_ms = cm_clock_monotonic_ms();
     atomic_init(&generation->references, 1);
     if (!find_rows(generation, tally)) {
         cm_generation_unref(generation);

@@ -1,6 +1,7 @@
 /* What a message brings after its recipients: headers, and the end, where all open recipients are decided. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "ops/log.h"
 #include "session_internal.h"
 
@@ -166,7 +167,7 @@ void cm_session_end(struct cm_session *session, struct cm_span queue_id, unsigne
     bool claimed = session->claim.claimed || session->candidate_count > 0;
     *disposition = (struct cm_disposition){0};
     cm_arena_reset(&session->scratch);
-    session->deadline_ms = cm_enforce_clock_ms() + CM_BUDGET_END_MS;
+    session->deadline_ms = cm_clock_monotonic_ms() + CM_BUDGET_END_MS;
     if (!cm_session_can_judge(session)) {
         cm_conclude_blind(session, CM_SPAN(""), queue_id, &disposition->reply);
     } else if (session->open_count == 0 && limit_matters(session, claimed)) {

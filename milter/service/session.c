@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "ops/log.h"
 #include "session_internal.h"
 
@@ -436,10 +437,10 @@ void cm_session_rcpt(struct cm_session *session, struct cm_span argument, struct
     if (session->peppers != cm_keys_in_use(session->filter->parts.keys)) {
         (void)renew_hasher(session); /* the old one serves as long as the store needs no other */
     }
-    session->deadline_ms = cm_enforce_clock_ms() + CM_BUDGET_RCPT_MS;
+    session->deadline_ms = cm_clock_monotonic_ms() + CM_BUDGET_RCPT_MS;
     struct cm_recipient recipient = read_recipient(session, argument, rcpt_addr);
     if (recipient.canary != 0) {
-        cm_session_sings(session, recipient.canary, queue_id);
+        cm_session_raise_alarm(session, recipient.canary, queue_id);
     }
     size_t count = collect_prospects(session, &recipient, &prospects);
     struct cm_prospect *prospect = count > 0 ? early_prospect(session, prospects, count) : NULL;

@@ -140,7 +140,7 @@ void cm_book(struct cm_session *session, const struct cm_booking *booking, char 
 void cm_warn_trouble(struct cm_filter *filter, enum cm_trouble trouble, const struct cm_err *err);
 
 /* Raises the alarm if marketing may be what is sent to this canary. */
-void cm_session_sings(const struct cm_session *session, unsigned canary, struct cm_span queue_id);
+void cm_session_raise_alarm(const struct cm_session *session, unsigned canary, struct cm_span queue_id);
 
 /* True if the client may be told whether a subject withdrew: it is logged in as the stream's own sender. */
 bool cm_session_is_own_sender(const struct cm_session *session, size_t stream);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "transport_tls.h"
 
 #define ARRAY_MAX 200000 /* elements of one array reply: more than any registry or page of the ledger */
@@ -280,7 +281,7 @@ static enum cm_trouble require_quiet(struct cm_connection *connection, struct cm
     /* A last word, like "max number of clients reached", tells the cause; all else is noise. */
     redisReply *word = NULL;
     size_t received = 0;
-    enum cm_trouble trouble = next_reply(connection, cm_monotonic_ms(), -1, &received, &word, err);
+    enum cm_trouble trouble = next_reply(connection, cm_clock_monotonic_ms(), -1, &received, &word, err);
     if (trouble == CM_TROUBLE_NONE) {
         trouble = cm_reply_trouble(word, err);
         cm_replies_free(&word, 1);

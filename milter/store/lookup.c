@@ -1,7 +1,8 @@
 #include <string.h>
-#include <time.h>
 
 #include "store_internal.h"
+
+#include "base/clock.h"
 
 #define FRAME_REPLIES (CM_FRAME_HEAD_REPLIES + CM_FRAME_TAIL_REPLIES)
 #define RENEW_MS 1000 /* between two look-ups that try a new connection for beats of another incarnation */
@@ -196,16 +197,9 @@ static enum cm_trouble ask_anew(struct cm_store *store, const struct task *task,
     call->fresh = true;
     enum cm_trouble trouble = ask_once(store, task, request, call, out_lookup, err);
     if (trouble == CM_TROUBLE_INCARNATION) {
-        store->renew_at_ms = cm_monotonic_ms() + RENEW_MS;
+        store->renew_at_ms = cm_clock_monotonic_ms() + RENEW_MS;
     }
     return trouble;
-}
-
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static enum cm_trouble look_up(struct cm_store *store, struct task *task, struct cm_lookup *out_lookup,
@@ -213,14 +207,14 @@ static enum cm_trouble look_up(struct cm_store *store, struct task *task, struct
 {
     struct cm_call call = {.may_repeat = true};
     struct cm_request request = {0};
-    uint64_t began_ns = clock_ns();
+    uint64_t began_ns = cm_clock_monotonic_ns();
     task->places = build_request(store, task->subjects, task->count, &request);
     enum cm_trouble trouble = ask_once(store, task, &request, &call, out_lookup, err);
-    if (trouble == CM_TROUBLE_INCARNATION && cm_monotonic_ms() >= store->renew_at_ms) {
+    if (trouble == CM_TROUBLE_INCARNATION && cm_clock_monotonic_ms() >= store->renew_at_ms) {
         trouble = ask_anew(store, task, &request, &call, out_lookup, err);
     }
     cm_request_done(&request);
-    cm_histogram_add(&store->latency, clock_ns() - began_ns);
+    cm_histogram_add(&store->latency, cm_clock_monotonic_ns() - began_ns);
     if (store->trouble != trouble) { /* seldom: no cache line is fought for */
         store->trouble = trouble;
     }

@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_MAX_MS 500 /* service is back within a second of the store */
 
@@ -49,7 +51,7 @@ struct cm_pool *cm_pool_new(const struct cm_store_options *options, struct cm_er
     (void)pthread_cond_init(&pool->freed, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     pool->options = options;
-    pool->jitter_seed = (unsigned)cm_monotonic_ms() ^ (unsigned)getpid();
+    pool->jitter_seed = (unsigned)cm_clock_monotonic_ms() ^ (unsigned)getpid();
     pool->idle = calloc(options->pool, sizeof(*pool->idle));
     pool->trip_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (pool->idle == NULL || pool->trip_fd < 0) {
@@ -131,7 +133,7 @@ static void open_breaker(struct cm_pool *pool, enum cm_trouble cause, const stru
     unsigned backoff = pool->backoff_ms == 0 ? BACKOFF_FIRST_MS : pool->backoff_ms * 2;
     pool->backoff_ms = backoff < BACKOFF_MAX_MS ? backoff : BACKOFF_MAX_MS;
     unsigned jitter = (unsigned)rand_r(&pool->jitter_seed) % (pool->backoff_ms / 2 + 1);
-    pool->retry_at_ms = cm_monotonic_ms() + pool->backoff_ms - jitter;
+    pool->retry_at_ms = cm_clock_monotonic_ms() + pool->backoff_ms - jitter;
     pool->cause = cause;
     pool->cause_err = *err;
     if (!pool->breaker_open) {
@@ -177,7 +179,7 @@ static enum cm_trouble acquire(struct cm_pool *pool, int64_t deadline_ms, struct
     (void)pthread_mutex_lock(&pool->mutex);
     enum cm_trouble trouble = wait_for_place(pool, deadline_ms, err);
     if (trouble == CM_TROUBLE_NONE && pool->breaker_open) {
-        if (pool->probing || cm_monotonic_ms() < pool->retry_at_ms) {
+        if (pool->probing || cm_clock_monotonic_ms() < pool->retry_at_ms) {
             trouble = pool->cause;
             *err = pool->cause_err;
         } else {
@@ -270,7 +272,7 @@ enum cm_trouble cm_pool_call(struct cm_pool *pool, const struct cm_request *requ
     struct lease lease;
     struct progress progress = {0};
     if (call->deadline_ms == 0) {
-        call->deadline_ms = cm_monotonic_ms() + pool->options->timeout_ms;
+        call->deadline_ms = cm_clock_monotonic_ms() + pool->options->timeout_ms;
     }
     enum cm_trouble trouble = acquire(pool, call->deadline_ms, &lease, &local_err);
     if (trouble == CM_TROUBLE_NONE) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "store/consent_lua.h"
 #include "store_internal.h"
 
@@ -70,7 +71,7 @@ static void build_request(struct cm_request *request)
 static enum cm_trouble ask(struct cm_store *store, struct cm_request *request, redisReply **replies, struct cm_err *err)
 {
     struct cm_connection *connection = NULL;
-    int64_t deadline_ms = cm_monotonic_ms() + store->options.timeout_ms;
+    int64_t deadline_ms = cm_clock_monotonic_ms() + store->options.timeout_ms;
     enum cm_trouble trouble = cm_connection_open(&store->options, deadline_ms, &connection, err);
     if (trouble == CM_TROUBLE_NONE) {
         trouble = cm_connection_call(connection, request, deadline_ms, -1, replies, err);
@@ -369,7 +370,8 @@ enum cm_server_door cm_server_knock(struct cm_store *store, struct cm_err *err)
     struct cm_store_options stranger = store->options;
     stranger.user = NULL;
     stranger.password_file = NULL;
-    enum cm_trouble trouble = cm_connection_open(&stranger, cm_monotonic_ms() + stranger.timeout_ms, &connection, err);
+    enum cm_trouble trouble = cm_connection_open(&stranger, cm_clock_monotonic_ms() + stranger.timeout_ms, &connection,
+                                                 err);
     if (trouble == CM_TROUBLE_NONE) {
         cm_connection_close(connection);
         return CM_DOOR_OPEN;

@@ -9,23 +9,16 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "transport_tls.h"
-
-int64_t cm_monotonic_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 enum cm_io cm_transport_wait(int fd, short events, int64_t deadline_ms, int trip_fd)
 {
     struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = trip_fd, .events = POLLIN}};
     for (;;) {
-        int64_t left = deadline_ms - cm_monotonic_ms();
+        int64_t left = deadline_ms - cm_clock_monotonic_ms();
         int n = poll(fds, trip_fd >= 0 ? 2 : 1, left > 0 ? (int)left : 0);
         if (n < 0 && errno == EINTR) {
             continue;
@@ -39,7 +32,7 @@ enum cm_io cm_transport_wait(int fd, short events, int64_t deadline_ms, int trip
         if (n > 0) {
             return CM_IO_TRIPPED;
         }
-        if (cm_monotonic_ms() >= deadline_ms) {
+        if (cm_clock_monotonic_ms() >= deadline_ms) {
             return CM_IO_TIMEOUT;
         }
     }

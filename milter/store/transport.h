@@ -36,8 +36,6 @@ struct cm_transport {
     struct cm_tls *tls; /* NULL: plain; owned */
 };
 
-int64_t cm_monotonic_ms(void);
-
 /* NONE, UNREACHABLE, TIMEOUT, and with TLS also CONNECTION_LOST, TLS and MEMORY; err is filled for all but the first.
  */
 enum cm_trouble cm_transport_open(const struct cm_store_options *options, int64_t deadline_ms, struct cm_transport *out,

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "transport_tls_context.h"
 
 struct cm_tls {
@@ -153,7 +154,7 @@ static enum cm_io after(const struct cm_transport *transport, int result, int64_
     struct cm_tls *tls = transport->tls;
     int error = SSL_get_error(tls->ssl, result);
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
-        if (cm_monotonic_ms() >= deadline_ms) {
+        if (cm_clock_monotonic_ms() >= deadline_ms) {
             return CM_IO_TIMEOUT;
         }
         return cm_transport_wait(transport->fd, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline_ms, trip_fd);

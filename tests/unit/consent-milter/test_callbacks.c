@@ -218,11 +218,6 @@ bool cm_negotiate_macros(SMFICTX *ctx)
     return true;
 }
 
-uint64_t cm_stage_clock_ns(void)
-{
-    return 0;
-}
-
 void cm_stage_took(enum cm_stage stage, uint64_t began_ns)
 {
     (void)stage;

@@ -110,7 +110,7 @@ static struct cm_settings settings_for(const struct server *server)
                                 .mail = {.server = server->address, .from = "milter@acme.example"}};
 }
 
-static void sing(struct cm_alarm *alarm, const struct cm_settings *settings, unsigned line)
+static void raise_one(struct cm_alarm *alarm, const struct cm_settings *settings, unsigned line)
 {
     const struct cm_alarm_report report = {
         .line = line, .stream = "acme-news", .session = "1-2", .client = "192.0.2.1", .auth = "acme"};
@@ -147,15 +147,15 @@ static void what_comes_between_two_mails_is_told_by_the_next(void **state)
     struct cm_alarm *alarm = cm_alarm_new(2, 1);
     struct cm_err err;
     assert_true(cm_alarm_start(alarm, &err));
-    sing(alarm, &settings, 7);
+    raise_one(alarm, &settings, 7);
     await(alarm, true, 1);
     int64_t first = now_ms();
     assert_int_equal(server.taken, 1);
     assert_non_null(strstr(server.text, "\r\nTo: <officer@acme.example>\r\n"));
     assert_non_null(strstr(server.text, "line 7 of /etc/canaries\r\n"));
     assert_non_null(strstr(server.text, "since the last mail: 1."));
-    sing(alarm, &settings, 8);
-    sing(alarm, &settings, 9);
+    raise_one(alarm, &settings, 8);
+    raise_one(alarm, &settings, 9);
     await(alarm, true, 2);
     assert_true(now_ms() - first > 900); /* the clock of waiting has whole seconds */
     assert_int_equal(server.taken, 2);
@@ -175,7 +175,7 @@ static void a_server_that_refuses_is_tried_again(void **state)
     struct cm_alarm *alarm = cm_alarm_new(900, 1);
     struct cm_err err;
     assert_true(cm_alarm_start(alarm, &err));
-    sing(alarm, &settings, 7);
+    raise_one(alarm, &settings, 7);
     await(alarm, false, 1);
     server.manner = TAKES;
     await(alarm, true, 1);
@@ -194,7 +194,7 @@ static void a_server_that_hangs_does_not_delay_a_stop(void **state)
     struct cm_alarm *alarm = cm_alarm_new(900, 60);
     struct cm_err err;
     assert_true(cm_alarm_start(alarm, &err));
-    sing(alarm, &settings, 7);
+    raise_one(alarm, &settings, 7);
     int64_t began = now_ms();
     while (server.connections == 0) {
         assert_true(now_ms() - began < 20000);
@@ -211,7 +211,7 @@ static void without_a_server_nothing_is_kept(void **state)
     struct cm_settings settings = {.canaries_file = "/etc/canaries"};
     struct cm_alarm *alarm = cm_alarm_new(900, 60);
     (void)state;
-    sing(alarm, &settings, 7);
+    raise_one(alarm, &settings, 7);
     cm_alarm_raise(NULL, &settings, &(struct cm_alarm_report){.line = 1});
     assert_int_equal(cm_alarm_counts(alarm).raised, 1);
     cm_alarm_free(alarm);

@@ -1,5 +1,6 @@
 /* The enforcing service and its deadline, over a scripted store. */
 #include "../store/fake_store.h"
+#include "base/clock.h"
 #include "service/enforce.h"
 
 #define SUBJECTS (CM_LIMIT_LOOKUP_BATCH + 1)
@@ -58,14 +59,14 @@ static void without_a_deadline_all_are_asked(void **state)
 {
     (void)state;
     ask(0, CM_TROUBLE_NONE, CM_REASON_NO_CONSENT, SUBJECTS);
-    ask(cm_enforce_clock_ms() + 60000, CM_TROUBLE_NONE, CM_REASON_NO_CONSENT, SUBJECTS);
+    ask(cm_clock_monotonic_ms() + 60000, CM_TROUBLE_NONE, CM_REASON_NO_CONSENT, SUBJECTS);
 }
 
 /* LAW-2 */
 static void nothing_is_asked_after_the_deadline(void **state)
 {
     (void)state;
-    ask(cm_enforce_clock_ms() - 1, CM_TROUBLE_TIMEOUT, CM_REASON_TROUBLE, 0);
+    ask(cm_clock_monotonic_ms() - 1, CM_TROUBLE_TIMEOUT, CM_REASON_TROUBLE, 0);
 }
 
 int main(void)

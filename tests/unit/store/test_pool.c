@@ -1,6 +1,8 @@
 /* Growing, waiting, breaking and recovering. */
 #include "echo_bench.h"
 
+#include "base/clock.h"
+
 #define THREADS 16
 #define CALLS 200
 
@@ -24,12 +26,12 @@ static void nobody_there_opens_the_breaker_which_refuses_at_once(void **state)
     assert_int_equal(connections(bench), 0);
     struct cm_err err = {""};
     bool sent = true;
-    int64_t before = cm_monotonic_ms();
+    int64_t before = cm_clock_monotonic_ms();
     for (unsigned i = 0; i < 1000; i++) {
         assert_int_equal(echo(bench, "x", true, &sent, &err), CM_TROUBLE_UNREACHABLE);
         assert_false(sent);
     }
-    assert_in_range(cm_monotonic_ms() - before, 0, LONG_MS / 4);
+    assert_in_range(cm_clock_monotonic_ms() - before, 0, LONG_MS / 4);
     assert_non_null(strstr(err.text, bench->fake.path)); /* the cause is told again */
     fake_order(&bench->fake, 'l');
     ask_until(bench, CM_TROUBLE_NONE);
@@ -42,9 +44,9 @@ static void a_server_that_hangs_costs_one_timeout_and_then_nothing(void **state)
     assert_int_equal(ask(bench), CM_TROUBLE_NONE);
     bench->script.silent = true;
     bench->options.timeout_ms = 100;
-    int64_t before = cm_monotonic_ms();
+    int64_t before = cm_clock_monotonic_ms();
     assert_int_equal(ask(bench), CM_TROUBLE_TIMEOUT);
-    assert_in_range(cm_monotonic_ms() - before, 99, LONG_MS / 2);
+    assert_in_range(cm_clock_monotonic_ms() - before, 99, LONG_MS / 2);
     assert_true(is_open(bench));
     unsigned asked = bench->script.echoes;
     assert_int_equal(ask(bench), CM_TROUBLE_TIMEOUT);
@@ -66,9 +68,9 @@ static void *call_once(void *context)
 {
     struct caller *caller = context;
     struct cm_err err;
-    int64_t before = cm_monotonic_ms();
+    int64_t before = cm_clock_monotonic_ms();
     caller->trouble = echo(caller->bench, "one", true, &caller->sent, &err);
-    caller->took_ms = cm_monotonic_ms() - before;
+    caller->took_ms = cm_clock_monotonic_ms() - before;
     return NULL;
 }
 
@@ -95,10 +97,10 @@ static void one_probe_at_a_time_is_let_through(void **state)
     assert_int_equal(ask(bench), CM_TROUBLE_UNREACHABLE);
     bench->script.silent = true;
     fake_order(&bench->fake, 'l');
-    int64_t deadline = cm_monotonic_ms() + LONG_MS;
+    int64_t deadline = cm_clock_monotonic_ms() + LONG_MS;
     start(bench, &probe, 1);
     while (bench->script.echoes == 0) { /* until a probe hangs in the server */
-        assert_true(cm_monotonic_ms() < deadline);
+        assert_true(cm_clock_monotonic_ms() < deadline);
         if (probe.trouble == CM_TROUBLE_UNREACHABLE) { /* it came before the back-off had ended */
             join(&probe, 1);
             start(bench, &probe, 1);
@@ -124,9 +126,9 @@ static void those_who_wait_are_released_when_the_breaker_opens(void **state)
     bench->options.pool = 2;
     bench->script.silent = true;
     start(bench, callers, THREADS);
-    int64_t deadline = cm_monotonic_ms() + LONG_MS;
+    int64_t deadline = cm_clock_monotonic_ms() + LONG_MS;
     while (bench->script.echoes < 2) {
-        assert_true(cm_monotonic_ms() < deadline);
+        assert_true(cm_clock_monotonic_ms() < deadline);
         (void)sched_yield();
     }
     /* Two hang in the server, the others wait for a connection; now one of the two loses its own. */
@@ -144,9 +146,9 @@ static void those_in_flight_stop_waiting_when_the_breaker_opens(void **state)
     struct caller hanging;
     bench->script.silent = true;
     start(bench, &hanging, 1);
-    int64_t deadline = cm_monotonic_ms() + LONG_MS;
+    int64_t deadline = cm_clock_monotonic_ms() + LONG_MS;
     while (bench->script.echoes < 1) {
-        assert_true(cm_monotonic_ms() < deadline);
+        assert_true(cm_clock_monotonic_ms() < deadline);
         (void)sched_yield();
     }
     bench->options.timeout_ms = 50; /* for the second caller, which finds out first */
@@ -164,9 +166,9 @@ static void a_full_pool_is_waited_for_until_the_deadline(void **state)
     bench->options.pool = 1;
     bench->script.silent = true;
     start(bench, &holder, 1);
-    int64_t deadline = cm_monotonic_ms() + LONG_MS;
+    int64_t deadline = cm_clock_monotonic_ms() + LONG_MS;
     while (bench->script.echoes < 1) {
-        assert_true(cm_monotonic_ms() < deadline);
+        assert_true(cm_clock_monotonic_ms() < deadline);
         (void)sched_yield();
     }
     bench->options.timeout_ms = 50;
@@ -290,10 +292,10 @@ static void the_incarnation_that_answered_is_told_and_a_fresh_connection_knows_t
 static void a_deadline_that_is_given_counts(void **state)
 {
     struct bench *bench = *state;
-    struct cm_call call = {.deadline_ms = cm_monotonic_ms() + 50};
+    struct cm_call call = {.deadline_ms = cm_clock_monotonic_ms() + 50};
     bench->script.silent = true;
     assert_int_equal(call_with(bench, &call), CM_TROUBLE_TIMEOUT);
-    assert_true(cm_monotonic_ms() < call.deadline_ms + LONG_MS / 2);
+    assert_true(cm_clock_monotonic_ms() < call.deadline_ms + LONG_MS / 2);
     assert_string_equal(call.incarnation.run_id, ""); /* nobody answered */
 }
 

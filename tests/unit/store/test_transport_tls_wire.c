@@ -5,6 +5,8 @@
 
 #include "tls_bench.h"
 
+#include "base/clock.h"
+
 /* --- what is TLS' own is no stray byte --- */
 
 static void send_tickets_and_new_keys(struct tls_server *server)
@@ -185,15 +187,15 @@ static void a_wait_ends_at_its_deadline_or_when_it_is_tripped(void **state)
     for (unsigned i = 0; i < 2; i++) {
         server_start(&bench->peer);
         open_good(bench);
-        int64_t before = cm_monotonic_ms();
+        int64_t before = cm_clock_monotonic_ms();
         assert_int_equal(hear(bench, &byte, 1, &n, SHORT_MS), CM_IO_TIMEOUT);
         if (i == 0) {
             assert_int_equal(say(bench, much, SHORT_MS, trip_fd), CM_IO_TIMEOUT);
-            assert_in_range(cm_monotonic_ms() - before, 2 * SHORT_MS - 1, LONG_MS / 2);
+            assert_in_range(cm_clock_monotonic_ms() - before, 2 * SHORT_MS - 1, LONG_MS / 2);
             assert_int_equal(write(trip_fd, &one, sizeof(one)), sizeof(one));
         } else {
             assert_int_equal(say(bench, much, LONG_MS, trip_fd), CM_IO_TRIPPED);
-            assert_in_range(cm_monotonic_ms() - before, SHORT_MS - 1, LONG_MS / 2);
+            assert_in_range(cm_clock_monotonic_ms() - before, SHORT_MS - 1, LONG_MS / 2);
         }
         bench->peer.go = true;
         close_it(bench);
@@ -221,7 +223,7 @@ static void an_answer_counts_even_if_the_breaker_has_opened(void **state)
     server_start(&bench->peer);
     open_good(bench);
     ops = bench->transport.ops;
-    int64_t deadline = cm_monotonic_ms() + LONG_MS;
+    int64_t deadline = cm_clock_monotonic_ms() + LONG_MS;
     assert_int_equal(ops->receive(&bench->transport, buffer, sizeof(buffer), &n, deadline, trip_fd), CM_IO_TRIPPED);
     bench->peer.go = true;
     assert_int_equal(quiet_until_not(bench), CM_IO_UNSET);
@@ -256,9 +258,9 @@ static void the_handshake_ends_at_the_deadline(void **state)
         bench->peer.go = false;
         bench->peer.serve_raw = ways[i];
         server_start(&bench->peer);
-        int64_t before = cm_monotonic_ms();
+        int64_t before = cm_clock_monotonic_ms();
         assert_int_equal(open_within(bench, SHORT_MS), CM_TROUBLE_TIMEOUT);
-        assert_in_range(cm_monotonic_ms() - before, SHORT_MS - 1, LONG_MS / 2);
+        assert_in_range(cm_clock_monotonic_ms() - before, SHORT_MS - 1, LONG_MS / 2);
         assert_non_null(strstr(bench->err.text, bench->peer.port));
         bench->peer.go = true;
         server_join(&bench->peer);

@@ -4,6 +4,7 @@
 
 #include <poll.h>
 
+#include "base/clock.h"
 #include "tls_server.h"
 #include "transport_tls.h"
 #include "transport_tls_context.h"
@@ -93,7 +94,7 @@ static inline enum cm_trouble open_within(struct bench *bench, int64_t ms)
 {
     prepare(bench);
     bench->err.text[0] = '\0';
-    enum cm_trouble trouble = cm_transport_open(&bench->options, cm_monotonic_ms() + ms, &bench->transport,
+    enum cm_trouble trouble = cm_transport_open(&bench->options, cm_clock_monotonic_ms() + ms, &bench->transport,
                                                 &bench->err);
     assert_int_equal(trouble == CM_TROUBLE_NONE, bench->err.text[0] == '\0');
     return trouble;
@@ -116,12 +117,12 @@ static inline void close_it(struct bench *bench)
 
 static inline enum cm_io say(struct bench *bench, struct cm_span bytes, int64_t ms, int trip_fd)
 {
-    return bench->transport.ops->send(&bench->transport, bytes, cm_monotonic_ms() + ms, trip_fd);
+    return bench->transport.ops->send(&bench->transport, bytes, cm_clock_monotonic_ms() + ms, trip_fd);
 }
 
 static inline enum cm_io hear(struct bench *bench, char *out, size_t size, size_t *out_len, int64_t ms)
 {
-    return bench->transport.ops->receive(&bench->transport, out, size, out_len, cm_monotonic_ms() + ms, -1);
+    return bench->transport.ops->receive(&bench->transport, out, size, out_len, cm_clock_monotonic_ms() + ms, -1);
 }
 
 static inline enum cm_io quiet(struct bench *bench)
@@ -132,10 +133,10 @@ static inline enum cm_io quiet(struct bench *bench)
 /* Until it is something else than DONE: what the other end does takes a while to arrive. */
 static inline enum cm_io quiet_until_not(struct bench *bench)
 {
-    int64_t deadline = cm_monotonic_ms() + LONG_MS;
+    int64_t deadline = cm_clock_monotonic_ms() + LONG_MS;
     enum cm_io io = CM_IO_DONE;
     while ((io = quiet(bench)) == CM_IO_DONE) {
-        assert_true(cm_monotonic_ms() < deadline);
+        assert_true(cm_clock_monotonic_ms() < deadline);
         (void)poll(NULL, 0, 1);
     }
     return io;

@@ -23,11 +23,8 @@ struct cm_enforce_context {
     cm_ms now; /* of the server; 0 if it could not answer */
     uint16_t statement_floor;
     cm_ms at;            /* in: decide as of then instead of now; 0: now */
-    int64_t deadline_ms; /* in: on the clock of cm_enforce_clock_ms; no batch begins after it; 0: none */
+    int64_t deadline_ms; /* in: of CLOCK_MONOTONIC; no batch begins after it; 0: none */
 };
-
-/* The clock of deadlines, which nobody sets. Milliseconds. */
-int64_t cm_enforce_clock_ms(void);
 
 /*
  * Fills out[subject * question_count + question] for all of them; `subject_count` may exceed one batch. Never leaves
