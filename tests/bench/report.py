@@ -76,7 +76,7 @@ def aims_of_streams(streams):
 def aims(results, matrix, pinned, streams):
     out = list(aims_of_cells(matrix, pinned)) + list(aims_of_streams(streams))
     if "c" in results["memory"]:
-        out.append(judge("RSS of c after all runs at most 16 MiB", results["memory"]["c"]["after"]["rss_mib"], 16.0, False))
+        out.append(judge("RSS of c after all runs at most 20 MiB", results["memory"]["c"]["after"]["rss_mib"], 20.0, False))
     hung = results.get("hung_redis", {}).get("c")
     if hung:
         out.append(judge("hung Redis, 64 clients: longest wait at most 1000 ms", hung["wait_max_ms"], 1000.0, False))
