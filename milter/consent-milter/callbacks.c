@@ -41,6 +41,7 @@ enum macro_id {
     MACRO_ID_AT_MAIL,
     MACRO_AUTH,
     MACRO_MAILER,
+    MACRO_MAIL_ADDR,
     MACRO_ID_AT_RCPT,
     MACRO_RCPT,
     MACRO_ID_AT_END,
@@ -55,6 +56,7 @@ static const struct {
     [MACRO_ID_AT_MAIL] = {"mail", "i"},
     [MACRO_AUTH] = {"mail", "{auth_authen}"},
     [MACRO_MAILER] = {"mail", "{mail_mailer}"},
+    [MACRO_MAIL_ADDR] = {"mail", "{mail_addr}"},
     [MACRO_ID_AT_RCPT] = {"rcpt", "i"},
     [MACRO_RCPT] = {"rcpt", "{rcpt_addr}"},
     [MACRO_ID_AT_END] = {"eom", "i"},
@@ -218,6 +220,7 @@ static sfsistat on_mail(SMFICTX *ctx, char **argv)
     if (enter() && session_of(connection) != NULL) { /* else RCPT defers: at MAIL nobody waits for a reply */
         end_transaction(connection);
         atomic_fetch_add_explicit(&door.messages_total, 1, memory_order_relaxed);
+        (void)macro(ctx, MACRO_MAIL_ADDR); /* only counted: whether the MTA heeds what we ask for */
         connection->refused_to_begin = false;
         connection->is_outgrown = is_outgrown(connection);
         cm_session_mail(connection->session, cm_span_of(argv[0]), macro(ctx, MACRO_AUTH), is_local(ctx));

@@ -8,6 +8,7 @@ import unittest
 import harness
 from rig import proc
 from rig.milter import Ctl, write_libconfig
+from rig.mta import MilterSession
 from rig.postfix import Postfix
 
 SAMPLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "config")
@@ -155,6 +156,33 @@ class DoctorMtaTest(unittest.TestCase):
                     with open(os.path.join(directory, name), "w", encoding="utf-8") as stream:
                         stream.write(content)
                 self.only(self.findings(*arguments, code=code), *expected)
+
+
+class RunningTest(harness.WorldCase):
+    """What the doctor learns from a filter that runs."""
+
+    def findings(self, code):
+        result = self.world.ctl.run("--json", "doctor", "--postfix", "--postfix-config", self.world.postfix.config,
+                                    ok=(code,))
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    def test_macros_that_came_and_that_did_not(self):
+        self.world.grant("ann@doctor.test")
+        self.assertEqual(250, self.world.send(["ann@doctor.test"])[1].code)
+        rows = self.findings(0)
+        self.assertEqual([], [row for row in rows if row["finding"] in ("daemon", "macro")], rows)
+        # Another run of the filter, and a mail server that sends no macros.
+        self.world.milter.stop()
+        self.world.milter.start()
+        with MilterSession(self.world.milter.socket_path).negotiate() as mta:
+            mta.connect()
+            mta.mail("<letter@news.acme.example>")
+            mta.rcpt("<ann@doctor.test>")
+            mta.message()
+        rows = [row for row in self.findings(0) if row["finding"] == "macro"]
+        self.assertEqual({"{auth_authen} at mail", "{mail_addr} at mail", "{rcpt_addr} at rcpt"},
+                         {row["where"].split(": ")[1] for row in rows})
+        self.assertEqual({"warn"}, {row["health"] for row in rows})
 
 
 if __name__ == "__main__":
