@@ -8,14 +8,7 @@
 #include <string.h>
 
 #include "core/fold.h"
-
-#define REQUIRE(condition)                                                                      \
-    do {                                                                                        \
-        if (!(condition)) {                                                                     \
-            (void)fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                            \
-        }                                                                                       \
-    } while (0)
+#include "require.h"
 
 #define FOLD_MAX 16
 

@@ -13,14 +13,7 @@
 
 #include "base/bytes.h"
 #include "journal/journal.h"
-
-#define REQUIRE(condition)                                                                      \
-    do {                                                                                        \
-        if (!(condition)) {                                                                     \
-            (void)fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                            \
-        }                                                                                       \
-    } while (0)
+#include "require.h"
 
 #define FILE_MAX 16384
 #define RECORDS 8

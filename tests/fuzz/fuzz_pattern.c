@@ -13,14 +13,7 @@
 #include "base/limits.h"
 #include "core/cidr.h"
 #include "core/stream.h"
-
-#define REQUIRE(condition)                                                                      \
-    do {                                                                                        \
-        if (!(condition)) {                                                                     \
-            (void)fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                            \
-        }                                                                                       \
-    } while (0)
+#include "require.h"
 
 #define PATTERN_MAX (CM_LIMIT_PATTERN_BYTES + 8)
 #define TEXT_MAX 512

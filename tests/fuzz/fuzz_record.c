@@ -8,16 +8,9 @@
 #include <string.h>
 
 #include "core/decision.h"
+#include "require.h"
 
 #define RECORDS_MAX 64
-
-#define REQUIRE(condition)                                                                      \
-    do {                                                                                        \
-        if (!(condition)) {                                                                     \
-            (void)fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                            \
-        }                                                                                       \
-    } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,16 +8,9 @@
 #include <string.h>
 
 #include "../../milter/store/store_internal.h"
+#include "require.h"
 #include "store/beat.h"
 #include "store/peppers.h"
-
-#define REQUIRE(condition)                                                                      \
-    do {                                                                                        \
-        if (!(condition)) {                                                                     \
-            (void)fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                            \
-        }                                                                                       \
-    } while (0)
 
 #define ARRAY_MAX 200000 /* as connection.c has it */
 

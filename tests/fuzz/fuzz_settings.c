@@ -4,6 +4,7 @@
  * What must hold: no crash and no exit; an error exactly when nothing is loaded, on one line and without control
  * characters; and whatever is loaded keeps the promises of settings.h.
  */
+#include "require.h"
 #include "settings/settings.h"
 
 #include <stdio.h>
@@ -11,14 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#define REQUIRE(condition)                                                                      \
-    do {                                                                                        \
-        if (!(condition)) {                                                                     \
-            (void)fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                            \
-        }                                                                                       \
-    } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void); /* NOLINT: the sanitizer looks for this name */
