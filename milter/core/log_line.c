@@ -100,7 +100,8 @@ static bool read_mode(struct cm_span value, struct cm_log_line *line)
 
 static bool read_stream(struct cm_span value, struct cm_log_line *line)
 {
-    return value.len > 0 && cm_copy(line->stream, sizeof(line->stream), value);
+    return value.len > 0 && memchr(value.p, '\0', value.len) == NULL &&
+           cm_copy(line->stream, sizeof(line->stream), value);
 }
 
 static bool read_purpose(struct cm_span value, struct cm_log_line *line)

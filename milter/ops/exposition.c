@@ -64,7 +64,7 @@ static void put_value(struct cm_exposition *exposition, const char *suffix, cons
 {
     if (exposition->stream != NULL) {
         put_head(exposition, suffix, labels, NULL);
-        (void)fprintf(exposition->stream, "%.9g\n", value); /* end looks for trouble */
+        (void)fprintf(exposition->stream, "%.15g\n", value); /* end looks for trouble */
     }
 }
 

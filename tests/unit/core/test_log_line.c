@@ -57,6 +57,7 @@ static void other_lines_and_broken_ones(void **state)
         const char *text;
         enum cm_log_line_status status;
     } rows[] = {
+        {BEGIN " stream=\"\\x00acme-news\" generation=1 purpose=acme/news subject=" KEY, CM_LOG_LINE_BROKEN},
         {"", CM_LOG_LINE_OTHER},
         {"Nov 24 mx postfix/smtpd[1]: connect from unknown", CM_LOG_LINE_OTHER},
         {"x: session=1", CM_LOG_LINE_OTHER},

@@ -35,7 +35,7 @@ enum cm_metric_type { CM_METRIC_COUNTER = 1, CM_METRIC_GAUGE, CM_METRIC_HISTOGRA
 void cm_exposition_begin(struct cm_exposition *exposition);
 void cm_exposition_family(struct cm_exposition *exposition, const char *name, enum cm_metric_type type,
                           const char *help);
-/* Samples of the family. Counts are exact, values have nine digits. */
+/* Samples of the family. Counts are exact, values have fifteen digits. */
 void cm_exposition_count(struct cm_exposition *exposition, const struct cm_label *labels, uint64_t count);
 void cm_exposition_value(struct cm_exposition *exposition, const struct cm_label *labels, double value);
 /* In seconds, with at most one label of its own. */
