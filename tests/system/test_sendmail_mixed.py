@@ -285,6 +285,22 @@ class ResetTest(SendmailCase):
             self.assert_accepted(late.rcpt("mo@main.test"))
 
 
+class CanaryTest(SendmailCase):
+    @classmethod
+    def make_world(cls):
+        world = SendmailWorld()
+        path = os.path.join(world.directory, "canaries")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("seed@canary.test\n")
+        world.reconfigure(canaries=path)
+        return world
+
+    def test_a_recipient_raises_the_alarm(self):
+        mark = self.world.milter.mark()
+        self.assertEqual(550, self.world.rcpt("Seed@CANARY.Test").code)
+        self.world.milter.wait_log(r"session=\S+ canary=1 stream=acme-news ", mark)
+
+
 class AuthTest(SendmailCase):
     @classmethod
     def make_world(cls):
