@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "macros.h"
 #include "negotiation.h"
 #include "ops/log.h"
 #include "service/session.h"
@@ -34,35 +35,6 @@ static struct {
     _Atomic uint64_t rcpts_total;
 } door;
 
-/* The macros that decide, and how often each came. */
-enum macro_id {
-    MACRO_J,
-    MACRO_DAEMON,
-    MACRO_ID_AT_MAIL,
-    MACRO_AUTH,
-    MACRO_MAILER,
-    MACRO_MAIL_ADDR,
-    MACRO_ID_AT_RCPT,
-    MACRO_RCPT,
-    MACRO_ID_AT_END,
-    MACRO_COUNT
-};
-static const struct {
-    const char *stage;
-    const char *name;
-} macro_names[MACRO_COUNT] = {
-    [MACRO_J] = {"connect", "j"},
-    [MACRO_DAEMON] = {"connect", "{daemon_name}"},
-    [MACRO_ID_AT_MAIL] = {"mail", "i"},
-    [MACRO_AUTH] = {"mail", "{auth_authen}"},
-    [MACRO_MAILER] = {"mail", "{mail_mailer}"},
-    [MACRO_MAIL_ADDR] = {"mail", "{mail_addr}"},
-    [MACRO_ID_AT_RCPT] = {"rcpt", "i"},
-    [MACRO_RCPT] = {"rcpt", "{rcpt_addr}"},
-    [MACRO_ID_AT_END] = {"eom", "i"},
-};
-static _Atomic uint64_t macro_seen[MACRO_COUNT];
-
 /* Made at negotiation, which is the first callback of every connection. */
 struct connection {
     struct cm_generation *generation; /* that it was negotiated by */
@@ -73,15 +45,6 @@ struct connection {
     bool refused_to_begin; /* its first recipient came while we were stopping */
     bool is_outgrown;      /* the configuration of now needs more of the MTA than was negotiated, and has for long */
 };
-
-static struct cm_span macro(SMFICTX *ctx, enum macro_id id)
-{
-    const char *value = smfi_getsymval(ctx, (char *)macro_names[id].name);
-    if (value != NULL) {
-        atomic_fetch_add_explicit(&macro_seen[id], 1, memory_order_relaxed);
-    }
-    return cm_span_of(value);
-}
 
 /* False while we are stopping. Counted before that is looked at, so that a stop either waits for it or is seen. */
 static bool begin_transaction(struct connection *connection)
@@ -174,7 +137,8 @@ static sfsistat on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
     }
     connection->session = cm_session_new(door.filter, connection->generation);
     if (connection->session != NULL) {
-        cm_session_connect(connection->session, macro(ctx, MACRO_DAEMON), cm_span_of(text), macro(ctx, MACRO_J));
+        cm_session_connect(connection->session, cm_macro_read(ctx, CM_MACRO_DAEMON), cm_span_of(text),
+                           cm_macro_read(ctx, CM_MACRO_J));
     } else {
         cm_log(CM_LOG_ERROR, "out of memory for a new session; it is deferred");
     }
@@ -184,7 +148,7 @@ static sfsistat on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
 /* Mail of the sendmail command, as Postfix shows it: the queue id is there at MAIL already and no mailer is. */
 static bool is_local(SMFICTX *ctx)
 {
-    return macro(ctx, MACRO_ID_AT_MAIL).len > 0 && macro(ctx, MACRO_MAILER).p == NULL;
+    return cm_macro_read(ctx, CM_MACRO_ID_AT_MAIL).len > 0 && cm_macro_read(ctx, CM_MACRO_MAILER).p == NULL;
 }
 
 /* The session of a connection, if there is one to judge with. */
@@ -220,10 +184,10 @@ static sfsistat on_mail(SMFICTX *ctx, char **argv)
     if (enter() && session_of(connection) != NULL) { /* else RCPT defers: at MAIL nobody waits for a reply */
         end_transaction(connection);
         atomic_fetch_add_explicit(&door.messages_total, 1, memory_order_relaxed);
-        (void)macro(ctx, MACRO_MAIL_ADDR); /* only counted: whether the MTA heeds what we ask for */
+        (void)cm_macro_read(ctx, CM_MACRO_MAIL_ADDR); /* only counted: whether the MTA heeds what we ask for */
         connection->refused_to_begin = false;
         connection->is_outgrown = is_outgrown(connection);
-        cm_session_mail(connection->session, cm_span_of(argv[0]), macro(ctx, MACRO_AUTH), is_local(ctx));
+        cm_session_mail(connection->session, cm_span_of(argv[0]), cm_macro_read(ctx, CM_MACRO_AUTH), is_local(ctx));
     }
     return leave_stage(CM_STAGE_MAIL, began_ns, no_reply(connection, SMFIP_NR_MAIL));
 }
@@ -257,8 +221,8 @@ static sfsistat on_rcpt(SMFICTX *ctx, char **argv)
         connection->refused_to_begin = !begin_transaction(connection);
     }
     if (can_serve(connection)) {
-        cm_session_rcpt(connection->session, cm_span_of(argv[0]), macro(ctx, MACRO_RCPT), macro(ctx, MACRO_ID_AT_RCPT),
-                        &reply);
+        cm_session_rcpt(connection->session, cm_span_of(argv[0]), cm_macro_read(ctx, CM_MACRO_RCPT),
+                        cm_macro_read(ctx, CM_MACRO_ID_AT_RCPT), &reply);
     } else {
         reply = blind_reply(connection);
     }
@@ -334,7 +298,8 @@ static sfsistat on_end(SMFICTX *ctx)
     }
     struct cm_disposition disposition;
     if (can_serve(connection)) {
-        cm_session_end(connection->session, macro(ctx, MACRO_ID_AT_END), abilities_of(connection), &disposition);
+        cm_session_end(connection->session, cm_macro_read(ctx, CM_MACRO_ID_AT_END), abilities_of(connection),
+                       &disposition);
         change_message(ctx, connection, &disposition);
         end_transaction(connection);
     } else {
@@ -469,15 +434,6 @@ struct cm_door_counts cm_door_counts(void)
                                    .sessions_refused = atomic_load(&door.sessions_refused),
                                    .messages_total = atomic_load(&door.messages_total),
                                    .rcpts_total = atomic_load(&door.rcpts_total)};
-}
-
-bool cm_door_macro_at(size_t index, struct cm_door_macro *out)
-{
-    if (index >= MACRO_COUNT) {
-        return false;
-    }
-    *out = (struct cm_door_macro){macro_names[index].stage, macro_names[index].name, atomic_load(&macro_seen[index])};
-    return true;
 }
 
 bool cm_door_is_stopping(void)

@@ -27,15 +27,6 @@ struct cm_door_counts {
 };
 struct cm_door_counts cm_door_counts(void);
 
-/* A macro that we ask for, and how often it came. Thread-safe. */
-struct cm_door_macro {
-    const char *stage; /* "connect", "mail", "rcpt", "eom" */
-    const char *name;
-    uint64_t seen;
-};
-/* False past the last one. */
-bool cm_door_macro_at(size_t index, struct cm_door_macro *out);
-
 /* Messages that have begun and not ended. Thread-safe. */
 int cm_door_transactions(void);
 /* Callbacks that have begun and not returned. Thread-safe. */

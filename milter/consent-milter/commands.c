@@ -7,6 +7,7 @@
 
 #include "callbacks.h"
 #include "command_request.h"
+#include "macros.h"
 #include "ops/log.h"
 #include "service/declaration.h"
 
@@ -56,8 +57,8 @@ static json_t *describe_store(struct cm_store *store)
 static json_t *describe_macros(void)
 {
     json_t *stages = json_object();
-    struct cm_door_macro macro;
-    for (size_t i = 0; cm_door_macro_at(i, &macro); i++) {
+    for (size_t i = 0; i < CM_MACRO_COUNT; i++) {
+        struct cm_macro_count macro = cm_macro_count((enum cm_macro)i);
         json_t *stage = json_object_get(stages, macro.stage);
         if (stage == NULL) {
             stage = json_object();

@@ -104,7 +104,8 @@ void cm_wire_guard_opened(int fd)
 {
     struct slot *slot = slot_of(fd, true);
     if (slot != NULL) {
-        (void)atomic_load(&slot->is_guarded); /* what the thread that closed the number before wrote comes before this */
+        (void)atomic_load(
+            &slot->is_guarded); /* what the thread that closed the number before wrote comes before this */
         slot->guard = (struct cm_wire_guard){.have = 0};
         atomic_store(&slot->is_guarded, true);
     }

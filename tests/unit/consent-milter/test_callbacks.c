@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "callbacks.h"
+#include "macros.h"
 #include "negotiation.h"
 #include "ops/log.h"
 #include "stages.h"
@@ -64,11 +65,11 @@ void *smfi_getpriv(SMFICTX *ctx)
     return mta.connection;
 }
 
-char *smfi_getsymval(SMFICTX *ctx, char *name)
+struct cm_span cm_macro_read(SMFICTX *ctx, enum cm_macro macro)
 {
     (void)ctx;
-    (void)name;
-    return NULL;
+    (void)macro;
+    return (struct cm_span){NULL, 0};
 }
 
 int smfi_setreply(SMFICTX *ctx, char *code, char *xcode, char *text)

@@ -1,6 +1,6 @@
 /*
- * Canaries that were written to: each is logged and counted at once, and the officer gets a mail, but not for each, by a
- * thread of its own. What comes between two mails is told by the next.
+ * Canaries that were written to: each is logged and counted at once, and the officer gets a mail, but not for each, by
+ * a thread of its own. What comes between two mails is told by the next.
  *
  * Nothing of it holds an address: a canary is the line of its file.
  */

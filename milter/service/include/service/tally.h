@@ -20,7 +20,7 @@ struct cm_tally;
 
 struct cm_tally_row {
     char name[CM_TALLY_NAME_BYTES]; /* of the stream; "-": mail that belongs to none */
-    atomic_bool has_grown;          /* set by each count; the recorder clears it, so that it need not look at all rows */
+    atomic_bool has_grown; /* set by each count; the recorder clears it, so that it need not look at all rows */
     _Atomic uint64_t applied[CM_REASON_COUNT];
     _Atomic uint64_t observed[CM_REASON_COUNT]; /* what would have been, had the stream not only observed */
 };
