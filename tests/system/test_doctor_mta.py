@@ -184,6 +184,28 @@ class RunningTest(harness.WorldCase):
                          {row["where"].split(": ")[1] for row in rows})
         self.assertEqual({"warn"}, {row["health"] for row in rows})
 
+    def test_a_postfix_that_was_told_to_send_fewer(self):
+        """Its own lists take no macro away: the filter asks for each by name, and Postfix heeds that at any version."""
+        self.world.grant("ben@doctor.test")
+        self.addCleanup(self.restart, "")
+        for version, code in ((6, 0), (2, 1)):  # the version alone is a finding
+            with self.subTest(version):
+                self.restart("milter_mail_macros =\nmilter_rcpt_macros =\nmilter_end_of_data_macros =\n"
+                             f"milter_protocol = {version}\n")
+                self.assertEqual(250, self.world.send(["ben@doctor.test"])[1].code)
+                rows = self.findings(code)
+                self.assertEqual([], [row for row in rows if row["finding"] in ("daemon", "macro")], rows)
+
+    def restart(self, text):
+        """Both: the filter counts anew, and Postfix reads what was added to its configuration."""
+        self.world.postfix.stop()
+        self.world.milter.stop()
+        self.world.postfix.write_config()
+        with open(os.path.join(self.world.postfix.config, "main.cf"), "a", encoding="utf-8") as stream:
+            stream.write(text)
+        self.world.milter.start()
+        self.world.postfix.start()
+
 
 if __name__ == "__main__":
     harness.main()

@@ -7,6 +7,7 @@ if it finds none. So what counts here is who got the mail.
 import harness
 from harness import LIST_ID, LIST_ID_CONDITION, LOGIN, NEWS, NEWS_PURPOSE, OFFERS_PURPOSE, World, WorldCase, compose, \
     stream, wait_for
+from rig.mta import ALL_ACTIONS, CHANGE_HEADER, DELETE_RECIPIENT, MilterSession
 from test_recipients import FORMS, STRANGE, UTF8_FORMS
 
 
@@ -88,6 +89,34 @@ class RemoveTest(MixedCase):
 
     def test_nothing_is_removed_while_the_store_is_away(self):
         self.assert_nothing_on_store_trouble("dora")
+
+    def at_the_end(self, recipients, actions=ALL_ACTIONS, wait=True):
+        """The mail server's side of a message with a forged status: the answer, and what was changed."""
+        with MilterSession(self.world.milter.socket_path).negotiate(actions) as mta:
+            mta.connect()
+            mta.mail(f"<{NEWS}>", auth_authen=LOGIN, mail_addr=NEWS)
+            for recipient in recipients:
+                self.assertEqual(250, mta.rcpt(f"<{recipient}>", rcpt_addr=recipient).code)
+            return mta.message([LIST_ID, ("X-Consent-Status", "forged")], wait=wait), mta.changes
+
+    def test_a_mail_server_that_offers_less(self):
+        yes, no = self.people("kim")
+        for actions, code, changes in ((ALL_ACTIONS, 250, "-m"), (ALL_ACTIONS & ~CHANGE_HEADER, 250, "-"),
+                                       (ALL_ACTIONS & ~DELETE_RECIPIENT, 550, "")):
+            with self.subTest(actions):
+                answer, changed = self.at_the_end([yes[0], no], actions)
+                self.assertEqual((code, changes), (answer.code, changed))
+        self.world.milter.wait_log("the mail server does not let us remove recipients; mixed = \"reject\" is done")
+
+    def test_a_mail_server_that_goes_at_the_end(self):
+        yes, no = self.people("lea")
+
+        def went():
+            self.at_the_end([yes[0], no], wait=False)
+            return "did not take a change of a message; it is deferred" in self.world.milter.log()
+
+        wait_for(went, "a removal that nobody took", 20, 0.1)
+        self.assertEqual("-m", self.at_the_end([yes[0], no])[1])
 
     def raw_message(self, arguments, port="relay"):
         """Raw RCPT arguments; those that are not taken are left out. The answer to the end."""

@@ -112,7 +112,7 @@ class Replay(harness.WorldCase):
             rows, total, result = self.replay("--mbox", path, *session, code=1)
             self.assertEqual([("accept", "express"), ("refuse", "no_consent"), ("accept", "express")],
                              [(row["verdict"], row["reason"]) for row in rows])
-            self.assertEqual((3, 1), (total["decisions"], total["unreadable"]))
+            self.assertEqual((3, 1, 0), (total["decisions"], total["unreadable"], total["changed"]))
             self.assertIn(f"{path}:17", result.stderr)
         self.assertEqual(since, len(self.world.milter.decisions()))
         offers = self.with_streams(news_stream() | {"purpose": "offers"}, receipts_stream())

@@ -16,6 +16,7 @@ NO_REPLY = {"L": 0x80, "C": 0x1000, "H": 0x2000, "M": 0x4000, "R": 0x8000, "T": 
             "U": 0x20000, "N": 0x40000, "B": 0x80000}
 ALL_PROTOCOL = 0x1FFFFF
 ALL_ACTIONS = 0x1FF
+DELETE_RECIPIENT, CHANGE_HEADER = 0x08, 0x10  # two of them
 
 
 class Answer:
@@ -44,9 +45,10 @@ class MilterSession:
         self.socket.connect(path)
         self.stream = self.socket.makefile("rb")
         self.protocol = 0
+        self.changes = ""  # letters of what was done to messages at their end
 
-    def negotiate(self):
-        self.packet("O", struct.pack("!III", 6, ALL_ACTIONS, ALL_PROTOCOL))
+    def negotiate(self, actions=ALL_ACTIONS):
+        self.packet("O", struct.pack("!III", 6, actions, ALL_PROTOCOL))
         letter, payload = self.read()
         assert letter == "O", f"negotiation answered with {letter!r}"
         self.protocol = struct.unpack("!III", payload[:12])[2]
@@ -97,8 +99,8 @@ class MilterSession:
     def header(self, name, value):
         return self.stage("L", _bytes(name) + b"\0" + _bytes(value) + b"\0")
 
-    def message(self, headers=(), body=b"Hello.\r\n", queue_id="4Test00001"):
-        """DATA to end of message. Returns the final answer."""
+    def message(self, headers=(), body=b"Hello.\r\n", queue_id="4Test00001", wait=True):
+        """DATA to end of message. Returns the final answer, or nothing if it is not waited for."""
         self.macros("T", i=queue_id)
         self.stage("T")
         for name, value in headers:
@@ -109,10 +111,12 @@ class MilterSession:
         self.stage("B", body)
         self.macros("E", i=queue_id)
         self.packet("E")
-        while True:
+        while wait:
             letter, payload = self.read()
             if letter in (CONTINUE, ACCEPT, REJECT, TEMPFAIL, REPLY_CODE, "d"):
                 return Answer(letter, payload)
+            self.changes += letter
+        return None
 
     def abort(self):
         self.packet("A")
