@@ -40,6 +40,8 @@ struct daemon {
     struct cm_reloader *reloader;
     struct cm_commands commands;
     struct cm_control *control; /* NULL: none is configured */
+    pthread_t watcher;
+    bool is_watched;
     struct cm_alarm *alarm;
     struct cm_exporter exporter;
     struct cm_http *http; /* NULL: none is configured */
@@ -110,6 +112,10 @@ static bool assemble(struct daemon *daemon, struct cm_err *err)
 
 static void dismantle(struct daemon *daemon)
 {
+    if (daemon->is_watched) {
+        (void)pthread_cancel(daemon->watcher); /* it waits, or sends a word, when it ends */
+        (void)pthread_join(daemon->watcher, NULL);
+    }
     cm_http_free(daemon->http);
     cm_metrics_free(daemon->exporter.metrics);
     cm_control_free(daemon->control);
@@ -158,7 +164,6 @@ static void *watch(void *context)
 /* The threads beside libmilter's own. */
 static bool start_threads(struct daemon *daemon, struct cm_err *err)
 {
-    pthread_t watcher;
     if (!cm_recorder_start(daemon->recorder, err) || !cm_alarm_start(daemon->alarm, err) ||
         (daemon->http != NULL && !cm_http_start(daemon->http, err)) ||
         (daemon->control != NULL && !cm_control_start(daemon->control, err))) {
@@ -167,12 +172,11 @@ static bool start_threads(struct daemon *daemon, struct cm_err *err)
     if (cm_notify_watchdog_ms() == 0) {
         return true;
     }
-    if (pthread_create(&watcher, NULL, watch, daemon->filter) != 0) {
+    daemon->is_watched = pthread_create(&daemon->watcher, NULL, watch, daemon->filter) == 0;
+    if (!daemon->is_watched) {
         cm_err_set(err, "cannot start the thread of the watchdog");
-        return false;
     }
-    (void)pthread_detach(watcher); /* it lives as long as the process */
-    return true;
+    return daemon->is_watched;
 }
 
 /* libmilter has returned: what its workers still do must end before anything is freed under them. */

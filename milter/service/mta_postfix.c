@@ -259,8 +259,8 @@ static void judge_protocol(const struct cm_mta_look *look, const struct cm_mta_s
     property(look, service, own, "protocol", list, &at);
     if (cm_parse_u64(at.text, UINT32_MAX, &version) && version < 6) {
         struct cm_mta_finding *finding = cm_mta_add(
-            look->findings, "protocol", CM_HEALTH_BAD, at.where,
-            "The filter asks for its macros itself, which needs version 6, the default.",
+            look->findings, "protocol", CM_HEALTH_WARN, at.where,
+            "Write the default: in older versions the mail server waits for answers that nobody needs.",
             "the milter protocol is version %.*s", SPAN_ARGS(at.text));
         write_property(finding, &at, list, "protocol", "6");
     }

@@ -31,9 +31,9 @@ static const struct row {
     {"mail", "{auth_authen}", "messages", wants_auth, CM_HEALTH_WARN,
      "Streams with `auth` match only senders that log in: nobody did, or the mail server does not say."},
     {"mail", "{mail_addr}", "messages", NULL, CM_HEALTH_WARN,
-     "Raise milter_protocol to 6: the mail server does not heed what macros the filter asks for."},
+     "The mail server does not heed what macros the filter asks for: let no proxy of milters stand between."},
     {"rcpt", "{rcpt_addr}", "rcpts", NULL, CM_HEALTH_WARN,
-     "Raise milter_protocol to 6: the mail server does not heed what macros the filter asks for."},
+     "The mail server does not heed what macros the filter asks for: let no proxy of milters stand between."},
     {"eom", "i", "messages", NULL, CM_HEALTH_WARN, "Decisions are logged without the queue id of the mail server."},
 };
 

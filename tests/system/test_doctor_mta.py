@@ -188,12 +188,12 @@ class RunningTest(harness.WorldCase):
         """Its own lists take no macro away: the filter asks for each by name, and Postfix heeds that at any version."""
         self.world.grant("ben@doctor.test")
         self.addCleanup(self.restart, "")
-        for version, code in ((6, 0), (2, 1)):  # the version alone is a finding
+        for version in (6, 2):
             with self.subTest(version):
                 self.restart("milter_mail_macros =\nmilter_rcpt_macros =\nmilter_end_of_data_macros =\n"
                              f"milter_protocol = {version}\n")
                 self.assertEqual(250, self.world.send(["ben@doctor.test"])[1].code)
-                rows = self.findings(code)
+                rows = self.findings(0)
                 self.assertEqual([], [row for row in rows if row["finding"] in ("daemon", "macro")], rows)
 
     def restart(self, text):

@@ -219,7 +219,7 @@ static const struct mta_case postfix_cases[] = {
     {.what = "protocol",
      .main = BOTH "milter_protocol = 2\n",
      .finding = "protocol",
-     .health = CM_HEALTH_BAD,
+     .health = CM_HEALTH_WARN,
      .where = "main.cf: milter_protocol",
      .line = "milter_protocol = 6"},
     {.what = "soft_bounce",
