@@ -37,6 +37,19 @@ static void say_configuration(const struct context *context, json_t *refusal)
     (void)json_object_set_new(refusal, "configuration_is_present", json_boolean(same));
 }
 
+/* A refusal of a whole message, or of an older version, names no whole key. */
+static void say_events(struct context *context, json_t *refusal, cm_ms at)
+{
+    const char *family = json_string_value(json_object_get(refusal, "family"));
+    struct cm_subject subject = {.pepper = (uint8_t)json_integer_value(json_object_get(refusal, "pepper"))};
+    if (subject.pepper != 0 && family != NULL &&
+        cm_hex_decode(cm_span_of(family), subject.family, sizeof(subject.family)) &&
+        cm_subject_read(cm_span_of(json_string_value(json_object_get(refusal, "subject"))), &subject)) {
+        (void)json_object_set_new(refusal, "events",
+                                  json_integer((json_int_t)cm_ctl_explain_seen(context, &subject, at)));
+    }
+}
+
 static int explain_unknown(const struct context *context, const char *id, const struct cm_decision_id *parts)
 {
     char at[CM_TIME_TEXT_BYTES];
@@ -78,8 +91,7 @@ static int explain_id(struct context *context)
     print_fields(context, refusal, "");
     say_configuration(context, refusal);
     say_law(context, reason);
-    cm_ctl_say(context, "  every event of the address up to then: consentctl explain %s --rcpt ADDRESS --stream %s", id,
-               json_string_value(json_object_get(refusal, "stream")));
+    say_events(context, refusal, parts.at);
     (void)json_object_set_new(refusal, "id", json_string(id));
     cm_ctl_emit(context, refusal);
     return EX_OK;

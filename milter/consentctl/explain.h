@@ -15,6 +15,9 @@ void cm_ctl_say_decision(const struct context *context, const struct cm_decision
 
 /* explain ID --rcpt ADDRESS: what the ledger tells that was decided then. */
 int cm_ctl_explain_past(struct context *context, const struct cm_decision_id *id);
+/* Says what the ledger holds of the subject up to the decision: what could be seen then. Trouble is said as well. The
+ * number of events. */
+size_t cm_ctl_explain_seen(struct context *context, const struct cm_subject *subject, cm_ms at);
 /* explain --from: one message through the session. */
 int cm_ctl_explain_message(struct context *context);
 

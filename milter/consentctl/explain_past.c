@@ -217,6 +217,20 @@ static int derive(struct context *context, const struct cm_subject *subject, str
     return EX_OK;
 }
 
+size_t cm_ctl_explain_seen(struct context *context, const struct cm_subject *subject, cm_ms at)
+{
+    struct past past = {.context = context, .at = at};
+    past.sides = calloc(FOLDS, sizeof(*past.sides));
+    cm_ctl_say(context, "  the events of the subject up to then:");
+    if (past.sides != NULL && cm_ctl_read_registry(context, &past.registry) == EX_OK) {
+        (void)read_past(context, subject, &past); /* it says what is wrong; the refusal itself is told */
+        cm_ctl_say(context, "  %zu, and %zu since", past.events, past.later);
+    }
+    free(past.sides);
+    cm_registry_unref(past.registry);
+    return past.events;
+}
+
 int cm_ctl_explain_past(struct context *context, const struct cm_decision_id *id)
 {
     struct cm_address address;

@@ -111,27 +111,11 @@ static bool read_purpose(struct cm_span value, struct cm_log_line *line)
            cm_copy(line->purpose, sizeof(line->purpose), is_none ? CM_SPAN("") : value);
 }
 
-/* Three bytes of twenty bits need another digit before them; the family is the exact form unless told otherwise. */
+/* The family is the exact form unless told otherwise. */
 static bool read_subject(struct cm_span value, struct cm_log_line *line)
 {
-    char where[7] = "0";
-    uint8_t bits[3];
-    if (cm_span_equal(value, CM_SPAN("-"))) {
-        return true;
-    }
-    if (value.len != CM_SUBJECT_TEXT_BYTES - 1) {
-        return false;
-    }
-    memcpy(where + 1, value.p, 5);
-    if (!cm_hex_decode((struct cm_span){where, 6}, bits, sizeof(bits)) ||
-        !cm_hex_decode((struct cm_span){value.p + 5, 16}, line->subject.exact, CM_FIELD_BYTES)) {
-        return false;
-    }
-    unsigned place = (unsigned)bits[0] << 16 | (unsigned)bits[1] << 8 | bits[2];
-    line->subject.partition = (uint16_t)(place >> 10);
-    line->subject.bucket = (uint16_t)(place & 1023);
-    line->has_subject = true;
-    return true;
+    line->has_subject = !cm_span_equal(value, CM_SPAN("-"));
+    return !line->has_subject || cm_subject_read(value, &line->subject);
 }
 
 static bool read_family(struct cm_span value, struct cm_log_line *line)

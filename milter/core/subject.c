@@ -161,3 +161,23 @@ void cm_subject_format(const struct cm_subject *subject, char out[CM_SUBJECT_TEX
     cm_text_add_format(&text, "%05x", (unsigned)subject->partition << 10 | subject->bucket);
     cm_text_add_hex(&text, subject->exact, CM_FIELD_BYTES);
 }
+
+bool cm_subject_read(struct cm_span text, struct cm_subject *out)
+{
+    char where[7] = "0"; /* twenty bits and another digit make three bytes */
+    uint8_t bits[3];
+    uint8_t exact[CM_FIELD_BYTES];
+    if (text.len != CM_SUBJECT_TEXT_BYTES - 1) {
+        return false;
+    }
+    memcpy(where + 1, text.p, 5);
+    if (!cm_hex_decode((struct cm_span){where, 6}, bits, sizeof(bits)) ||
+        !cm_hex_decode((struct cm_span){text.p + 5, 16}, exact, sizeof(exact))) {
+        return false;
+    }
+    unsigned place = (unsigned)bits[0] << 16 | (unsigned)bits[1] << 8 | bits[2];
+    out->partition = (uint16_t)(place >> 10);
+    out->bucket = (uint16_t)(place & 1023);
+    memcpy(out->exact, exact, sizeof(exact));
+    return true;
+}

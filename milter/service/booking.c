@@ -166,7 +166,10 @@ void cm_book(struct cm_session *session, const struct cm_booking *booking, char 
         .generation = session->generation->number,
     };
     if (has_subject) {
+        struct cm_text family = cm_text_over(entry.family, sizeof(entry.family));
         cm_subject_format(&recipient->subject, entry.subject);
+        cm_text_add_hex(&family, recipient->subject.family, CM_FIELD_BYTES);
+        entry.pepper = recipient->subject.pepper;
     }
     cm_decision_id_format(&entry.id, out_id);
     if (filter->parts.observe != NULL) {

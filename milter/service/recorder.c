@@ -158,13 +158,13 @@ static void format_refusal(const struct cm_record_entry *entry, struct cm_refusa
     out->partition = entry->id.partition;
     out->document[0] = '\0';
     json_t *document = json_pack(
-        "{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:s, s:i}", "at", at,
-        "verdict", cm_verdict_name(entry->decision.verdict), "reason", cm_reason_name(entry->decision.reason), "law",
-        (int)cm_reason_law(entry->decision.reason), "mode", entry->observed ? "observe" : "enforce", "stream",
-        entry->row->name, "purpose", entry->purpose, "subject", entry->subject, "session", entry->session, "queue_id",
-        entry->queue_id, "client", entry->client, "auth", entry->auth, "daemon", entry->daemon, "local",
-        (int)entry->local, "why", entry->why, "record", record_json(&entry->decision), "configuration",
-        entry->configuration, "generation", (int)entry->generation);
+        "{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:o, s:s, s:i}", "at",
+        at, "verdict", cm_verdict_name(entry->decision.verdict), "reason", cm_reason_name(entry->decision.reason),
+        "law", (int)cm_reason_law(entry->decision.reason), "mode", entry->observed ? "observe" : "enforce", "stream",
+        entry->row->name, "purpose", entry->purpose, "subject", entry->subject, "family", entry->family, "pepper",
+        (int)entry->pepper, "session", entry->session, "queue_id", entry->queue_id, "client", entry->client, "auth",
+        entry->auth, "daemon", entry->daemon, "local", (int)entry->local, "why", entry->why, "record",
+        record_json(&entry->decision), "configuration", entry->configuration, "generation", (int)entry->generation);
     if (document != NULL) {
         size_t len = json_dumpb(document, out->document, sizeof(out->document) - 1, JSON_COMPACT | JSON_ENSURE_ASCII);
         out->document[len < sizeof(out->document) ? len : 0] = '\0';

@@ -80,6 +80,24 @@ static void known_subjects_have_known_keys(void **state)
         assert_memory_equal(s.family, rows[i].family_field, CM_FIELD_BYTES);
         assert_int_equal(cm_subject_has_family(&s), strcmp(rows[i].exact, rows[i].family) != 0);
         assert_string_equal(text, rows[i].text);
+        struct cm_subject back = {.pepper = 9};
+        assert_true(cm_subject_read(cm_span_of(text), &back));
+        assert_int_equal(back.partition, rows[i].partition);
+        assert_int_equal(back.bucket, rows[i].bucket);
+        assert_memory_equal(back.exact, rows[i].exact_field, CM_FIELD_BYTES);
+        assert_int_equal(back.pepper, 9);
+    }
+}
+
+static void what_is_no_key_is_not_read(void **state)
+{
+    static const char *const texts[] = {
+        "", "6f0ea21be85c69d64165", "6f0ea21be85c69d64165f0", "6f0eg21be85c69d64165f", "6f0ea21be85c69d6416 f", "-"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct cm_subject subject = {.bucket = 7};
+        assert_false(cm_subject_read(cm_span_of(texts[i]), &subject));
+        assert_int_equal(subject.bucket, 7);
     }
 }
 
@@ -209,6 +227,7 @@ int main(void)
         cmocka_unit_test(a_hasher_can_be_used_again),
         cmocka_unit_test(the_hasher_keeps_a_copy_of_the_pepper),
         cmocka_unit_test(another_pepper_gives_another_key),
+        cmocka_unit_test(what_is_no_key_is_not_read),
         cmocka_unit_test(the_text_pads_small_numbers),
         cmocka_unit_test(a_set_of_peppers_gives_places_from_old_to_new),
     };

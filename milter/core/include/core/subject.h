@@ -75,5 +75,7 @@ bool cm_pepper_check(const uint8_t pepper[CM_PEPPER_BYTES], uint8_t out[CM_PEPPE
 bool cm_subject_has_family(const struct cm_subject *subject);
 /* Partition, bucket and exact field: 3 + 2 + 16 digits, where the first 5 hold the 20 bits of partition and bucket. */
 void cm_subject_format(const struct cm_subject *subject, char out[CM_SUBJECT_TEXT_BYTES]);
+/* Reads such a text: partition, bucket and exact form; the rest of `out` is left. False if it is none. */
+bool cm_subject_read(struct cm_span text, struct cm_subject *out);
 
 #endif

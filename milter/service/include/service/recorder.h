@@ -24,6 +24,8 @@ struct cm_record_entry {
     char configuration[65];
     char purpose[CM_LIMIT_PURPOSE_BYTES + 1];
     char subject[CM_SUBJECT_TEXT_BYTES]; /* empty: none */
+    char family[2 * CM_FIELD_BYTES + 1]; /* hex, and the pepper: with them the key is whole */
+    uint8_t pepper;
     char session[24];
     char queue_id[32];
     char client[48];
