@@ -67,9 +67,9 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 static bool listen_unix(struct cm_http *http, const char *path, const char *setting, struct cm_err *err)
 {
     http->path.sun_family = AF_UNIX;
-    if (!cm_copy(http->path.sun_path, sizeof(http->path.sun_path), cm_span_of(path))) {
+    if (path[0] == '\0' || !cm_copy(http->path.sun_path, sizeof(http->path.sun_path), cm_span_of(path))) {
         http->path.sun_path[0] = '\0';
-        cm_err_set(err, "%s: %s is too long", setting, path);
+        cm_err_set(err, "%s: unix:%s is no path, or too long a one", setting, path);
         return false;
     }
     if (!cm_unix_socket_clear(path, setting, err)) {
@@ -98,7 +98,7 @@ static struct addrinfo *resolve(const char *text)
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
     const char *colon = strrchr(text, ':');
     size_t skip = text[0] == '[' ? 1 : 0;
-    if (colon == NULL || colon < text + 2 * skip || (skip == 1 && colon[-1] != ']') ||
+    if (colon == NULL || colon < text + 2 * skip || (skip == 1 && colon[-1] != ']') || colon[1] == '\0' ||
         !cm_copy(host, sizeof(host), (struct cm_span){text + skip, (size_t)(colon - text) - 2 * skip}) ||
         getaddrinfo(host, colon + 1, &hints, &found) != 0) {
         return NULL;
