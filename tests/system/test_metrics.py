@@ -206,8 +206,10 @@ class UnixSocketTest(WorldCase):
         self.assertEqual(200, get("/metrics", path=self.socket)[0])
         self.assertEqual(0o660, os.stat(self.socket).st_mode & 0o777)
         self.world.milter.stop()
+        mark = self.world.milter.mark()
         self.assertFalse(os.path.exists(self.socket))
         self.world.milter.start()
+        self.world.milter.wait_log("started: socket=", mark)
         self.assertEqual(200, get("/healthz", path=self.socket)[0])
 
 
